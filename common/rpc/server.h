@@ -1,0 +1,74 @@
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/ip/tcp.hpp>
+#include <any>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "common/rpc/message.h"
+
+namespace ringfs::rpc {
+
+// The server's end of one connection.
+// Threads: only from the server's executor.
+class Peer {
+ public:
+  virtual ~Peer() = default;
+  // Sends a message that is no answer. Pushes and replies leave in the order in which they were
+  // given. A peer that does not read (over 64 MiB queued) is cut off.
+  virtual void Push(uint32_t method, const google::protobuf::MessageLite& message) = 0;
+  // Ends the connection; what is queued is dropped.
+  virtual void Close() = 0;
+  virtual bool closed() const = 0;
+  // "10.0.0.7:4711"
+  virtual const std::string& address() const = 0;
+  // Whatever the service wants to remember of this connection.
+  std::any context;
+};
+
+// What a program answers. One object serves all connections.
+class Service {
+ public:
+  virtual ~Service() = default;
+  // Called for each call in the order of its arrival on its connection; many run at once. The
+  // service parses `call.body`. An Error of kProtocol also ends the connection.
+  virtual asio::awaitable<Result<Reply>> Handle(std::shared_ptr<Peer> peer, Call call) = 0;
+  // The connection is gone; calls of it may still be running, their answers go nowhere.
+  virtual void Gone(const std::shared_ptr<Peer>& peer) { static_cast<void>(peer); }
+};
+
+struct ServerOptions {
+  int64_t keepalive_ms = 1000;   // an idle connection is asked for a sign of life this often
+  int64_t dead_after_ms = 10000;  // and is closed when nothing at all was heard for so long
+  uint32_t max_calls_per_peer = 1024;  // at more, the connection is not read from
+};
+
+// Accepts connections and gives their calls to a service.
+//
+// Threads: everything happens on `executor`, which one thread (or a strand) runs.
+class Server {
+ public:
+  Server(asio::any_io_executor executor, Service& service, ServerOptions options = {});
+  ~Server();
+
+  // Binds and listens on "HOST:PORT" (also "[v6]:PORT"); port 0 picks a free one. Returns the
+  // address bound, with the port. kInvalid: not an address. kBusy: the port is in use.
+  Result<std::string> Listen(const std::string& address);
+  // No new connections; ends those that are there.
+  void Stop();
+
+ private:
+  class Connection;
+  asio::awaitable<void> Accept();
+
+  asio::any_io_executor executor_;
+  Service& service_;
+  ServerOptions options_;
+  asio::ip::tcp::acceptor acceptor_;
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+};
+
+}  // namespace ringfs::rpc
