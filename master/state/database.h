@@ -1,0 +1,51 @@
+#pragma once
+
+#include <leveldb/cache.h>
+#include <leveldb/db.h>
+#include <leveldb/env.h>
+#include <leveldb/filter_policy.h>
+
+#include <memory>
+#include <string>
+
+#include "common/result.h"
+
+namespace ringfs::master {
+
+// An open LevelDB, and what it needs while it is open (so it is the last member and goes first).
+struct Database {
+  std::unique_ptr<const leveldb::FilterPolicy> filter;
+  std::unique_ptr<leveldb::Cache> cache;
+  std::unique_ptr<leveldb::DB> db;
+};
+
+struct DatabaseLimits {
+  size_t block_cache_bytes = 64 << 20;
+  size_t write_buffer_bytes = 16 << 20;
+};
+
+// The version of docs/formats/master.md that is written, and the newest that is understood.
+inline constexpr uint32_t kFormatVersion = 1;
+
+// Opens, or makes, the database in `directory`. kVersion: it was written by a newer program.
+// kWrongCluster: `cluster_id` is not empty and the database is of another. kUnavailable: another
+// process has it open. kCorrupted, kIo: as the disk says.
+Result<Database> OpenDatabase(const std::string& directory, const std::string& cluster_id = {},
+                              const DatabaseLimits& limits = {});
+
+// Files in memory that live as long as this: databases opened on it by the same name can be closed
+// and opened again. For tests.
+class MemoryDisk {
+ public:
+  MemoryDisk();
+  ~MemoryDisk();
+  MemoryDisk(const MemoryDisk&) = delete;
+  MemoryDisk& operator=(const MemoryDisk&) = delete;
+
+  Result<Database> Open(const std::string& name, const std::string& cluster_id = {});
+
+ private:
+  std::unique_ptr<leveldb::Env> env_;
+};
+
+}  // namespace ringfs::master

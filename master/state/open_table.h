@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "common/ids.h"
+#include "proto/session.pb.h"
+
+namespace ringfs::master {
+
+// Who has which inode open. In memory only: a client says it again after each reconnect.
+//
+// Threads: the caller's.
+class OpenTable {
+ public:
+  struct Handles {
+    uint32_t readers = 0;  // handles opened without writing
+    uint32_t writers = 0;
+  };
+
+  void Open(SessionId session, InodeId inode, bool writing);
+  // A handle that is not known is not an error: the session may have ended.
+  void Close(SessionId session, InodeId inode, bool writing);
+  // Replaces all that was known of the session. A client lists every handle of which it has not
+  // seen the answer to Close, and none of which it has not seen the answer to Open.
+  void Reassert(SessionId session, const google::protobuf::RepeatedPtrField<wire::OpenInode>& open);
+  void End(SessionId session);
+
+  bool IsOpen(InodeId inode) const { return handles_.contains(inode); }
+  // Inodes that the session has open for writing, in order: EndSession.writing.
+  std::vector<InodeId> Writing(SessionId session) const;
+  // Inodes that the session has open.
+  size_t Count(SessionId session) const;
+  Handles Of(SessionId session, InodeId inode) const;
+
+ private:
+  void Forget(InodeId inode, uint64_t handles);
+
+  std::unordered_map<SessionId, std::map<InodeId, Handles>> sessions_;
+  std::unordered_map<InodeId, uint64_t> handles_;  // of all sessions; none with zero
+};
+
+}  // namespace ringfs::master
