@@ -1,0 +1,48 @@
+#pragma once
+
+#include <asio/awaitable.hpp>
+
+#include "client/filesystem.h"
+#include "common/async.h"
+#include "fuse/lowlevel.h"
+#include "fuse/mount.h"
+#include "fuse/reply.h"
+
+namespace ringfs::fuse {
+
+// Each group of operations puts its functions in.
+void AddNames(fuse_lowlevel_ops& operations);
+void AddFiles(fuse_lowlevel_ops& operations);
+void AddDirectories(fuse_lowlevel_ops& operations);
+void AddXattrs(fuse_lowlevel_ops& operations);
+void AddLocks(fuse_lowlevel_ops& operations);
+
+fuse_lowlevel_ops Operations();
+
+inline Mount& MountOf(fuse_req_t request) {
+  return *static_cast<Mount*>(fuse_req_userdata(request));
+}
+
+inline client::Caller CallerOf(fuse_req_t request) {
+  const fuse_ctx* context = fuse_req_ctx(request);
+  client::Caller caller;
+  caller.uid = context->uid;
+  caller.gid = context->gid;
+  caller.umask = context->umask;
+  caller.pid = context->pid;
+  return caller;
+}
+
+inline client::HandleId HandleOf(const fuse_file_info* file) {
+  return file == nullptr ? client::HandleId{0} : static_cast<client::HandleId>(file->fh);
+}
+
+// Starts an operation: `work` is a coroutine function taking (Mount&, Reply, arguments...).
+template <typename Work, typename... Arguments>
+void Begin(fuse_req_t request, const char* name, Work work, Arguments... arguments) {
+  Mount& mount = MountOf(request);
+  Spawn(mount.executor, work(mount, Reply(mount.executor, request, name), std::move(arguments)...),
+        name);
+}
+
+}  // namespace ringfs::fuse

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "fuse/mount.h"
+
+namespace ringfs::fuse {
+
+// What the command line of ringfs-mount (or of mount(8), calling it as mount.ringfs) asks for.
+struct MountOptions {
+  std::vector<std::string> masters;  // HOST:PORT
+  std::string subdirectory;
+  std::string source;      // as given, shown in /proc/mounts
+  std::string mountpoint;  // absolute
+  bool help = false;
+  bool version = false;
+  bool foreground = false;
+  bool fake = false;  // mount -f: do all but mount
+  bool read_only = false;
+  bool allow_other = true;
+  Atime atime = Atime::kRelatime;
+  int64_t timeout_ms = 60'000;
+  int64_t session_ttl_ms = 0;
+  std::string log_file;  // empty: stderr in the foreground, the system's log else
+  std::string log_level = "info";
+  std::vector<std::string> kernel;  // passed on to libfuse as they are: suid, nodev, ...
+};
+
+// kInvalid with one sentence for people.
+Result<MountOptions> ParseMountOptions(const std::vector<std::string>& arguments, bool as_helper);
+
+// The text of --help.
+std::string MountHelp();
+
+}  // namespace ringfs::fuse

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "client/filesystem.h"
+#include "common/buffer.h"
+#include "common/result.h"
+#include "proto/namespace.pb.h"
+
+struct fuse_req;
+struct fuse_file_info;
+struct flock;
+
+namespace ringfs::fuse {
+
+// The one answer to a request of the kernel. Each of the functions answers and may be called once;
+// an object that dies without an answer answers EIO and logs it.
+//
+// While the answer is outstanding the caller may be killed; then EINTR is answered in its place, so
+// that the process can end, and the real answer goes nowhere (docs/posix.md, "Signals").
+//
+// Threads: the thread of the session.
+class Reply {
+ public:
+  // `name` of the operation, a literal, for the log. `executor` runs the watch for killed callers.
+  Reply(asio::any_io_executor executor, fuse_req* request, const char* name);
+  Reply(Reply&&) = default;
+  Reply& operator=(Reply&&) = delete;
+  ~Reply();
+
+  // Any signal to the caller raises `interrupt` (F_SETLKW, flock).
+  void InterruptWith(client::Interrupt interrupt);
+
+  void Ok();
+  void Error(const ringfs::Error& error);
+  void Errno(int number);
+  // Ok, or the error of `result`.
+  void Done(const Result<void>& result);
+  void Entry(const wire::Attributes& attributes);
+  // A lookup or creation that also opens. False: the caller has gone, the handle is to be released.
+  bool Created(const wire::Attributes& attributes, const fuse_file_info& file);
+  bool Opened(const fuse_file_info& file);
+  void Attributes(const wire::Attributes& attributes);
+  void Link(const std::string& target);
+  void Bytes(std::span<const char> bytes);
+  void Pieces(const std::vector<Buffer>& pieces);
+  void Written(size_t size);
+  void XattrSize(size_t size);
+  void StatFs(const wire::StatFsReply& stat);
+  void Lock(const struct ::flock& lock);
+  void Offset(int64_t offset);
+
+ private:
+  struct State;
+  // The request, if it still waits for its answer; from here on it does not.
+  fuse_req* Take();
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace ringfs::fuse
