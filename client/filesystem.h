@@ -50,6 +50,7 @@ struct OpenMode {
   bool append = false;    // writes go to the end, wherever other mounts have put it
   bool truncate = false;
   bool sync = false;      // O_SYNC, O_DSYNC: each write is on the platters before it returns
+  bool kill_set_ids = false;  // a truncation by this open clears them
 };
 
 // One open file. 0 is none.
@@ -155,6 +156,9 @@ class Filesystem {
   // Pieces of together at most `size` bytes; fewer only at the end of the file.
   virtual asio::awaitable<Result<std::vector<Buffer>>> Read(HandleId handle, uint64_t offset,
                                                             size_t size) = 0;
+  // What the last Read() of the handle learnt of the file; null when there is nothing. Valid until
+  // the next call.
+  virtual const wire::Attributes* LastAttributes(HandleId handle) const = 0;
   // All of `data`, or an error. With OpenMode::append `offset` is ignored. When it returns every
   // serving member has the bytes and the master the size. The result is where they went.
   virtual asio::awaitable<Result<uint64_t>> Write(HandleId handle, uint64_t offset, Buffer data,
