@@ -1,0 +1,87 @@
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/rpc/server.h"
+#include "master/service/append_turns.h"
+#include "master/service/command_log.h"
+#include "master/service/fences.h"
+#include "master/service/garbage_progress.h"
+#include "master/service/inode_events.h"
+#include "master/service/live_servers.h"
+#include "master/service/live_sessions.h"
+#include "master/service/membership.h"
+#include "master/state/state_machine.h"
+
+namespace ringfs::master {
+
+struct ServiceOptions {
+  int64_t session_ttl_ms = 10'000;  // for those who ask for none
+  int64_t lease_ms = 3'000;         // of chunkservers
+  int64_t tick_ms = 100;            // how often time is looked at
+  uint64_t seed = 0;                // of the random numbers in commands
+  // Bounds. At each the answer is kUnavailable.
+  size_t max_sessions = 4096;
+  uint32_t max_requests = 16384;        // in flight, of all connections
+  uint32_t max_held_per_session = 256;  // waiting for a cut or a turn
+};
+
+// Sessions live between these, whatever they ask for.
+inline constexpr int64_t kMinSessionTtlMs = 1'000;
+inline constexpr int64_t kMaxSessionTtlMs = 3'600'000;
+
+// Who is at the other end of a connection: kept in Peer::context once it has said so.
+struct PeerRole {
+  SessionId session{0};
+  ServerId server{0};
+};
+
+// What the parts of the service share: the state, the log, and what is known only in memory.
+//
+// Threads: everything on `executor`, which one thread runs. What is read from the state and told to
+//          anybody waits for log.WaitDurable() in between.
+struct Context {
+  Context(asio::any_io_executor io, StateMachine& machine, const Clock& time,
+          Membership* bucket_membership, ServiceOptions limits)
+      : executor(std::move(io)),
+        clock(time),
+        options(limits),
+        state(machine),
+        membership(bucket_membership),
+        cuts(executor),
+        turn_changes(executor),
+        log(executor, machine, time, limits.seed) {}
+
+  asio::any_io_executor executor;
+  const Clock& clock;
+  const ServiceOptions options;
+  StateMachine& state;
+  Membership* membership;  // null: nobody decides about buckets
+
+  LiveSessions sessions;
+  LiveServers servers;
+  Fences fences;
+  GarbageProgress garbage;
+  AppendTurns turns;
+  InodeEvents cuts;          // a pending cut of the inode is done or may be claimed
+  InodeEvents turn_changes;  // the turn to append has passed on
+  CommandLog log;            // last: its waiting replies refer to all of the above
+};
+
+inline PeerRole RoleOf(const rpc::Peer& peer) {
+  const auto* role = std::any_cast<PeerRole>(&peer.context);
+  return role == nullptr ? PeerRole{} : *role;
+}
+
+// The live session `id`, asked for on its own connection. kFenced: it has expired or ended.
+// kNotPermitted: it is not the session of this connection. kUnavailable: it has a newer connection.
+Result<LiveSession*> SessionOf(Context& context, const rpc::Peer& peer, SessionId id);
+
+// The error of an outcome, as it is told to the caller.
+inline Failure FailOf(const Outcome& outcome) { return Fail(outcome.error, outcome.detail); }
+
+}  // namespace ringfs::master

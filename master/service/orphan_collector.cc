@@ -1,0 +1,53 @@
+#include "master/service/orphan_collector.h"
+
+#include "common/log.h"
+
+namespace ringfs::master {
+namespace {
+
+constexpr size_t kCollectedAtOnce = 1024;
+
+}  // namespace
+
+void OrphanCollector::Add(const std::vector<InodeId>& orphaned) {
+  // Before Open() they are in the state, where the scan finds them.
+  if (open_) known_.insert(orphaned.begin(), orphaned.end());
+}
+
+void OrphanCollector::Open() {
+  open_ = true;
+  scanning_ = true;
+}
+
+void OrphanCollector::Collect(const StateMachine& state, CommandLog& log) {
+  if (!open_ || (scanning_ && !Scan(state))) return;
+  wire::Command command;
+  std::vector<InodeId> collected;
+  for (const InodeId inode : known_) {
+    if (state.opens().IsOpen(inode)) continue;
+    collected.push_back(inode);
+    command.mutable_collect_inodes()->add_inodes(Raw(inode));
+    if (collected.size() >= kCollectedAtOnce) break;
+  }
+  if (collected.empty()) return;
+  const Outcome outcome = log.Apply(command);
+  if (outcome.error != Errc::kOk) {
+    spdlog::error("inodes without a name cannot be collected: {}", outcome.detail);
+    return;
+  }
+  for (const InodeId inode : collected) known_.erase(inode);
+}
+
+bool OrphanCollector::Scan(const StateMachine& state) {
+  const Result<std::vector<InodeId>> found = state.Orphans(scanned_, kCollectedAtOnce);
+  if (!found) {
+    spdlog::error("the inodes without a name cannot be read: {}", found.error().ToString());
+    return false;
+  }
+  known_.insert(found->begin(), found->end());
+  scanning_ = found->size() == kCollectedAtOnce;
+  if (!found->empty()) scanned_ = found->back();
+  return true;
+}
+
+}  // namespace ringfs::master
