@@ -43,8 +43,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // in which Call() was entered, provided the connection stands. Borrows nothing after its first
   // suspension. An error that the server answered comes back as it was sent.
   virtual asio::awaitable<Result<Answer>> Call(uint32_t method, std::string body,
-                                               std::vector<Buffer> payload,
-                                               int64_t timeout_ms) = 0;
+                                               std::vector<Buffer> payload, int64_t timeout_ms) = 0;
 
   // Called for each push, in order of arrival and between the answers as they were sent, in the
   // read loop: it must not wait. Set before the first call.

@@ -42,7 +42,8 @@ template <typename Message>
 Result<Message> Parse(const std::string& body) {
   Message message;
   if (!message.ParseFromString(body)) {
-    return Fail(Errc::kProtocol, "a " + std::string(message.GetTypeName()) + " that does not parse");
+    return Fail(Errc::kProtocol,
+                "a " + std::string(message.GetTypeName()) + " that does not parse");
   }
   return message;
 }
