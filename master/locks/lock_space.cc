@@ -7,17 +7,17 @@
 namespace ringfs::master {
 namespace {
 
+uint64_t EndOf(const HeldLock& lock) { return lock.claim.range.last; }
+uint64_t EndOf(const HeldLock* lock) { return lock->claim.range.last; }
+
 // The first of the ranges, which do not overlap and are keyed by start, that ends at `start` or
-// behind it. `end_of` gives the end of one.
-template <typename Map, typename EndOfRange>
-auto FirstEndingFrom(const Map& ranges, uint64_t start, EndOfRange end_of) {
+// behind it.
+template <typename Ranges>
+auto FirstEndingFrom(const Ranges& ranges, uint64_t start) {
   auto it = ranges.upper_bound(start);
-  if (it != ranges.begin() && end_of(std::prev(it)->second) >= start) --it;
+  if (it != ranges.begin() && EndOf(std::prev(it)->second) >= start) --it;
   return it;
 }
-
-uint64_t EndOf(const HeldLock& lock) { return lock.claim.range.last; }
-uint64_t EndOfExclusive(const HeldLock* lock) { return lock->claim.range.last; }
 
 }  // namespace
 
@@ -26,46 +26,46 @@ LockRange Hull(LockRange a, LockRange b) {
 }
 
 const HeldLock* LockSpace::Conflict(const LockClaim& claim) const {
-  auto it = FirstEndingFrom(exclusive_, claim.range.start, EndOfExclusive);
+  auto it = FirstEndingFrom(exclusive_, claim.range.start);
   for (; it != exclusive_.end() && it->first <= claim.range.last; ++it) {
     if (it->second->claim.owner != claim.owner) return it->second;
   }
   if (claim.type != wire::LOCK_EXCLUSIVE) return nullptr;
-  for (const auto& [owner, ranges] : held_) {
+  for (const auto& [owner, ranges] : shared_) {
     if (owner == claim.owner) continue;
-    auto first = FirstEndingFrom(ranges, claim.range.start, EndOf);
-    if (first != ranges.end() && first->first <= claim.range.last) return &first->second;
+    auto first = FirstEndingFrom(ranges, claim.range.start);
+    if (first != ranges.end() && first->first <= claim.range.last) return first->second;
   }
   return nullptr;
 }
 
 const HeldLock* LockSpace::FirstConflict(const LockClaim& claim) const {
-  auto it = FirstEndingFrom(exclusive_, claim.range.start, EndOfExclusive);
+  auto it = FirstEndingFrom(exclusive_, claim.range.start);
   const HeldLock* found = nullptr;
   for (; found == nullptr && it != exclusive_.end() && it->first <= claim.range.last; ++it) {
     if (it->second->claim.owner != claim.owner) found = it->second;
   }
   if (claim.type != wire::LOCK_EXCLUSIVE) return found;
-  for (const auto& [owner, ranges] : held_) {
+  for (const auto& [owner, ranges] : shared_) {
     if (owner == claim.owner) continue;
-    auto first = FirstEndingFrom(ranges, claim.range.start, EndOf);
+    auto first = FirstEndingFrom(ranges, claim.range.start);
     if (first == ranges.end() || first->first > claim.range.last) continue;
-    if (found == nullptr || first->first < found->claim.range.start) found = &first->second;
+    if (found == nullptr || first->first < found->claim.range.start) found = first->second;
   }
   return found;
 }
 
 void LockSpace::ForEachConflict(const LockClaim& claim,
                                 const std::function<bool(const LockOwner&)>& visit) const {
-  auto it = FirstEndingFrom(exclusive_, claim.range.start, EndOfExclusive);
+  auto it = FirstEndingFrom(exclusive_, claim.range.start);
   for (; it != exclusive_.end() && it->first <= claim.range.last; ++it) {
     const LockOwner& owner = it->second->claim.owner;
     if (owner != claim.owner && !visit(owner)) return;
   }
   if (claim.type != wire::LOCK_EXCLUSIVE) return;
-  for (const auto& [owner, ranges] : held_) {
+  for (const auto& [owner, ranges] : shared_) {
     if (owner == claim.owner) continue;
-    auto first = FirstEndingFrom(ranges, claim.range.start, EndOf);
+    auto first = FirstEndingFrom(ranges, claim.range.start);
     if (first != ranges.end() && first->first <= claim.range.last && !visit(owner)) return;
   }
 }
@@ -75,7 +75,7 @@ std::vector<HeldLock> LockSpace::Touching(const LockOwner& owner, LockRange rang
   auto ranges = held_.find(owner);
   if (ranges == held_.end()) return found;
   uint64_t start = range.start == 0 ? 0 : range.start - 1;
-  auto it = FirstEndingFrom(ranges->second, start, EndOf);
+  auto it = FirstEndingFrom(ranges->second, start);
   for (; it != ranges->second.end() && it->first <= range.last + 1; ++it) {
     found.push_back(it->second);
   }
@@ -88,6 +88,8 @@ void LockSpace::Add(const HeldLock& lock) {
   RINGFS_CHECK(added);
   if (claim.type == wire::LOCK_EXCLUSIVE) {
     RINGFS_CHECK(exclusive_.emplace(claim.range.start, &it->second).second);
+  } else {
+    shared_[claim.owner].emplace(claim.range.start, &it->second);
   }
   held_through_.emplace(claim.owner.session, claim.handle, claim.owner, claim.range.start);
 }
@@ -95,7 +97,13 @@ void LockSpace::Add(const HeldLock& lock) {
 void LockSpace::Remove(const HeldLock& lock) {
   const LockClaim claim = lock.claim;  // a copy: `lock` may be the one that goes
   held_through_.erase({claim.owner.session, claim.handle, claim.owner, claim.range.start});
-  if (claim.type == wire::LOCK_EXCLUSIVE) exclusive_.erase(claim.range.start);
+  if (claim.type == wire::LOCK_EXCLUSIVE) {
+    exclusive_.erase(claim.range.start);
+  } else {
+    auto shared = shared_.find(claim.owner);
+    shared->second.erase(claim.range.start);
+    if (shared->second.empty()) shared_.erase(shared);
+  }
   auto ranges = held_.find(claim.owner);
   RINGFS_CHECK(ranges != held_.end());
   RINGFS_CHECK(ranges->second.erase(claim.range.start) == 1);

@@ -83,11 +83,14 @@ struct WaitingLock {
 //            the caller keeps it, by asking Conflict() and Touching() before Add().
 class LockSpace {
  public:
+  LockSpace() = default;
+  LockSpace(const LockSpace&) = delete;  // it points into itself
+  LockSpace& operator=(const LockSpace&) = delete;
+
   bool empty() const { return held_.empty() && queue_.empty(); }
 
   // A lock held by another owner that excludes the claim; null: none. Any one; it is found in the
-  // logarithm of what is held, unless the claim is exclusive and nobody holds exclusively: then one
-  // look at each owner.
+  // logarithm of what is held, and for an exclusive claim one look at each owner of shared locks.
   const HeldLock* Conflict(const LockClaim& claim) const;
   // The one that starts first.
   const HeldLock* FirstConflict(const LockClaim& claim) const;
@@ -118,9 +121,11 @@ class LockSpace {
   using Ranges = std::map<uint64_t, HeldLock>;  // of one owner, by start
 
   std::map<LockOwner, Ranges> held_;
-  std::map<uint64_t, const HeldLock*> exclusive_;  // of all owners, by start: they do not overlap
-  std::map<uint64_t, WaitingLock> queue_;          // by id
-  std::set<uint64_t> exempt_;                      // ids in queue_
+  // What held_ has, by type. The exclusive ones of all owners do not overlap.
+  std::map<uint64_t, const HeldLock*> exclusive_;                                // by start
+  std::map<LockOwner, std::map<uint64_t, const HeldLock*>> shared_;              // by start
+  std::map<uint64_t, WaitingLock> queue_;                                        // by id
+  std::set<uint64_t> exempt_;                                                    // ids in queue_
   std::map<std::pair<SessionId, uint64_t>, uint64_t> waiters_;                   // number -> id
   std::set<std::tuple<SessionId, uint64_t, LockOwner, uint64_t>> held_through_;  // handle; start
   std::set<std::tuple<SessionId, uint64_t, uint64_t>> waits_through_;            // handle; id

@@ -25,9 +25,10 @@ struct LockRecordChange {
 
 // What a call changed. Calls append, so that several calls may share one.
 struct LockChanges {
-  std::vector<LockRecordChange>
-      records;  // to be applied in this order, with counter(), in one batch
-  std::vector<wire::GrantPush> granted;  // waits that ended, in the order of their grants
+  // To be applied in this order, with counter(), in one batch.
+  std::vector<LockRecordChange> records;
+  // Waits that ended, in the order of their grants.
+  std::vector<wire::GrantPush> granted;
 };
 
 struct SetLockAnswer {
@@ -48,6 +49,9 @@ struct SetLockAnswer {
 // A range lock replaces what its owner held there in place; while it waits, the old stays. An flock
 // that cannot be converted at once is lost first, as on Linux: with kWouldBlock it is gone, with
 // `queued` it waits behind all others. Locks of an owner merge when type and handle are the same.
+//
+// What order cannot see: a process that holds a shared lock and waits for another process that asks
+// for the same, while a writer's wait stands between. On Linux that one is granted.
 //
 // Owns:      nothing outside its memory.
 // Threads:   none of its own and no locks; reads no clock: the same calls give the same results.
