@@ -1,0 +1,53 @@
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <cstdint>
+#include <vector>
+
+#include "chunkserver/replication/bucket_sync.h"
+#include "chunkserver/replication/context.h"
+#include "chunkserver/replication/head.h"
+#include "chunkserver/replication/member_side.h"
+#include "proto/cluster.pb.h"
+
+namespace ringfs::chunkserver {
+
+// One chunkserver's part of the replication protocol (docs/replication.md), without sockets, disks
+// and clocks of its own.
+//
+// Threads: one.
+class Replica {
+ public:
+  // `self` is the number that the master gave this server.
+  Replica(ServerId self, Seams seams);
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  Head& head() { return head_; }
+  MemberSide& member() { return member_; }
+  Context& context() { return context_; }
+
+  // A map from the master, complete or what changed.
+  Result<void> InstallMap(const wire::ClusterMap& map);
+  // The master answered a registration that was sent at `sent_ms`; its map has been installed.
+  void RenewLease(int64_t sent_ms, int64_t lease_ms);
+  // The master answered a heartbeat that was sent at `sent_ms`, when its map was at `epoch`.
+  // Fetches that map first, and without it the lease is not renewed: others rely on it that a
+  // server whose lease was renewed after a change knows of the change.
+  asio::awaitable<void> HeartbeatAnswered(int64_t sent_ms, int64_t lease_ms, uint64_t epoch);
+  // Removes the blocks of a data id from index `from` on, durably; `session` must be live.
+  asio::awaitable<Result<void>> Drop(SessionId session, PoolId pool, DataId data, uint32_t from);
+  // The same by the master's order.
+  asio::awaitable<Result<void>> Collect(PoolId pool, DataId data, uint32_t from);
+  // Ends waits and retries; calls that are under way return with errors soon.
+  void Stop();
+
+ private:
+  Context context_;
+  Head head_;
+  MemberSide member_;
+  BucketSync sync_;
+  BlockLocks drops_;  // one drop of a data id at a time, so that none outlives a repetition of it
+};
+
+}  // namespace ringfs::chunkserver
