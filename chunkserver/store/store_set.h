@@ -75,6 +75,13 @@ class StoreSet {
  private:
   struct Member;
 
+  std::vector<Member*> Ranked(PoolId pool, BucketId bucket);
+  Result<ChunkStore*> Locate(const BlockKey& key);
+  Result<ChunkStore*> LocateOrPlace(const BlockKey& key);
+  Result<void> ForEachHealthy(const std::function<Result<void>(ChunkStore&)>& call);
+  Result<std::vector<BlockInfo>> MergeLists(
+      size_t limit, const std::function<Result<std::vector<BlockInfo>>(ChunkStore&)>& list);
+
   std::function<BucketId(const BlockKey&)> bucket_of_;
   std::vector<std::unique_ptr<Member>> members_;
 };
