@@ -16,8 +16,8 @@ namespace ringfs::master {
 class OpenTable {
  public:
   struct Handles {
-    uint32_t readers = 0;  // handles opened without writing
-    uint32_t writers = 0;
+    uint64_t readers = 0;  // handles opened without writing
+    uint64_t writers = 0;
   };
 
   void Open(SessionId session, InodeId inode, bool writing);

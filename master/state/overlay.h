@@ -34,15 +34,16 @@ class Overlay {
   Result<std::optional<std::string>> Get(std::string_view key) const;
   // Calls `visit` for each key that starts with `prefix` and is not below `from`, in order, until
   // it returns false. `visit` must not change the overlay.
-  Result<void> Scan(std::string_view prefix, std::string_view from,
-                    const std::function<bool(std::string_view, std::string_view)>& visit) const;
+  using Visitor = std::function<bool(std::string_view key, std::string_view value)>;
+  Result<void> Scan(std::string_view prefix, std::string_view from, const Visitor& visit) const;
 
-  void Put(std::string_view key, std::string_view value);
+  void Put(std::string_view key, std::string value);
   void Delete(std::string_view key);
 
   // From Begin() to Accept() or Rollback() lies one command; Rollback() takes its changes back.
+  // Accept() says whether there were any.
   void Begin();
-  void Accept();
+  bool Accept();
   void Rollback();
 
   bool Empty() const { return gathered_.empty(); }
@@ -71,6 +72,7 @@ class Overlay {
     std::optional<std::optional<std::string>> before;
   };
   std::deque<Undo> undo_;
+  bool in_command_ = false;
 };
 
 }  // namespace ringfs::master

@@ -10,6 +10,7 @@
 #include "common/result.h"
 #include "master/state/open_table.h"
 #include "master/state/overlay.h"
+#include "master/state/tree.h"
 #include "proto/cluster.pb.h"
 #include "proto/record.pb.h"
 
@@ -18,6 +19,8 @@ namespace ringfs::master {
 class ClusterTable;
 class LockTable;
 class SessionTable;
+struct Change;
+struct LockChanges;
 
 // Changes that a session may have in flight at once: slots 0 to kSlots - 1.
 inline constexpr uint32_t kSlots = 64;
@@ -76,12 +79,12 @@ class StateMachine {
   // kInvalid for any other. Does not look at the session.
   Result<wire::MetaReply> Query(const wire::MetaRequest& request) const;
 
-  // Whether a request needs no place in the log: Query() answers it, or it only changes memory
-  // (OpenInMemory, CloseInMemory, BeginAppend, AbortAppend).
+  // Whether Query() answers it.
   static bool IsQuery(const wire::MetaRequest& request);
 
   // An Open without truncate and a Close that frees no lock: they change only opens(). Create, Open
-  // with truncate, and Close with locks come through Apply(), which keeps opens() too.
+  // with truncate, and Close with locks come through Apply(), which keeps opens() too. BeginAppend
+  // and AbortAppend are the service's alone.
   Result<wire::MetaReply> OpenInMemory(SessionId session, const wire::Open& open);
   void CloseInMemory(SessionId session, const wire::Close& close);
   // Whether a Close must be a command, since locks were taken through its handle.
@@ -100,7 +103,7 @@ class StateMachine {
 
   // Reading the state. Pointers are good until the next Apply.
   // Empty until FormatCluster, which has to be the first command.
-  const std::string& cluster_id() const { return cluster_id_; }
+  const std::string& cluster_id() const;
   uint64_t epoch() const { return counters_.epoch(); }
   // The newest time given to a change; no later time will be smaller.
   int64_t time_ns() const { return counters_.time_ns(); }
@@ -133,9 +136,34 @@ class StateMachine {
  private:
   explicit StateMachine(Database database);
 
+  Result<void> Load();
+  Result<void> LoadLocks();
+
+  // Each command lies between these; `ok` false takes back what it put.
+  int64_t Begin(const wire::Command& command);
+  void End(bool ok);
+
+  Outcome ApplyMeta(const wire::Command& command);
+  Outcome Replay(const wire::MetaRequest& request, wire::SlotRecord answer);
+  Result<wire::MetaReply> ApplyOperation(Change& change, const wire::MetaRequest& request);
+  Result<wire::MetaReply> ApplyLock(Change& change, const wire::SetLock& ask);
+  Result<wire::MetaReply> ApplyLock(Change& change, const wire::CancelLock& ask);
+  Result<wire::MetaReply> ApplyLock(Change& change, const wire::ReleaseLocks& ask);
+  Result<wire::MetaReply> ApplyLock(Change& change, const wire::Close& ask);
+  // Puts the records and tells the grants.
+  void Persist(LockChanges& changes, Events& events);
+  void CountOpens(const wire::MetaRequest& request, const wire::MetaReply& reply);
+
+  Result<void> ApplyCommand(const wire::Command& command, Change& change, Outcome& outcome);
+  Result<void> OpenSession(Change& change, const wire::OpenSessionRequest& ask, Outcome& outcome);
+  Result<void> EndSession(Change& change, const wire::EndSession& ask);
+  Result<void> FormatCluster(Change& change, const wire::FormatCluster& ask);
+  Result<void> RemoveGarbage(const wire::GarbageRemoved& ask);
+
   Overlay overlay_;
   wire::CountersRecord counters_;
-  std::string cluster_id_;
+  wire::CountersRecord counters_before_;  // of the command that is being applied
+  Tree tree_;
   OpenTable opens_;
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<ClusterTable> cluster_;

@@ -1,0 +1,76 @@
+#include "master/state/database.h"
+
+#include <leveldb/helpers/memenv.h>
+
+#include "master/state/keys.h"
+#include "master/state/status.h"
+#include "proto/record.pb.h"
+
+namespace ringfs::master {
+namespace {
+
+// Most names that are looked up before they are made do not exist; the filter answers those without
+// a read of the disk.
+constexpr int kFilterBitsPerKey = 10;
+
+Result<void> CheckFormat(leveldb::DB& db, const std::string& where, const std::string& cluster_id) {
+  std::string stored;
+  leveldb::Status status = db.Get({}, {kFormatKey.data(), kFormatKey.size()}, &stored);
+  if (status.IsNotFound()) return {};
+  if (!status.ok()) return Fail(FromStatus(status));
+  wire::FormatRecord format;
+  if (!format.ParseFromString(stored)) {
+    return Fail(Errc::kCorrupted, where + ": its format record is damaged");
+  }
+  if (format.version() > kFormatVersion) {
+    return Fail(Errc::kVersion, where + " was written by a newer ringfs-master, in format " +
+                                    std::to_string(format.version()) + "; this one knows up to " +
+                                    std::to_string(kFormatVersion));
+  }
+  if (!cluster_id.empty() && format.cluster_id() != cluster_id) {
+    return Fail(Errc::kWrongCluster, where + " belongs to another cluster");
+  }
+  return {};
+}
+
+Result<Database> Open(leveldb::Options options, const std::string& where,
+                      const std::string& cluster_id, const DatabaseLimits& limits) {
+  Database database;
+  database.filter.reset(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey));
+  database.cache.reset(leveldb::NewLRUCache(limits.block_cache_bytes));
+  options.create_if_missing = true;
+  options.filter_policy = database.filter.get();
+  options.block_cache = database.cache.get();
+  options.write_buffer_size = limits.write_buffer_bytes;
+  leveldb::DB* db = nullptr;
+  leveldb::Status status = leveldb::DB::Open(options, where, &db);
+  if (!status.ok()) {
+    Error error = FromStatus(status);
+    // LevelDB has one code for this and for a disk that fails; only its words tell.
+    if (status.ToString().find("lock") != std::string::npos) error.code = Errc::kUnavailable;
+    return Fail(std::move(error));
+  }
+  database.db.reset(db);
+  Result<void> checked = CheckFormat(*db, where, cluster_id);
+  if (!checked) return Fail(checked.error());
+  return database;
+}
+
+}  // namespace
+
+Result<Database> OpenDatabase(const std::string& directory, const std::string& cluster_id,
+                              const DatabaseLimits& limits) {
+  leveldb::Options options;
+  return Open(options, directory, cluster_id, limits);
+}
+
+MemoryDisk::MemoryDisk() : env_(leveldb::NewMemEnv(leveldb::Env::Default())) {}
+MemoryDisk::~MemoryDisk() = default;
+
+Result<Database> MemoryDisk::Open(const std::string& name, const std::string& cluster_id) {
+  leveldb::Options options;
+  options.env = env_.get();
+  return master::Open(options, "/" + name, cluster_id, DatabaseLimits{1 << 20, 1 << 20});
+}
+
+}  // namespace ringfs::master

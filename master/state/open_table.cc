@@ -1,0 +1,77 @@
+#include "master/state/open_table.h"
+
+#include "common/check.h"
+
+namespace ringfs::master {
+
+void OpenTable::Open(SessionId session, InodeId inode, bool writing) {
+  Handles& handles = sessions_[session][inode];
+  ++(writing ? handles.writers : handles.readers);
+  ++handles_[inode];
+}
+
+void OpenTable::Forget(InodeId inode, uint64_t handles) {
+  auto found = handles_.find(inode);
+  RINGFS_CHECK(found != handles_.end() && found->second >= handles);
+  found->second -= handles;
+  if (found->second == 0) handles_.erase(found);
+}
+
+void OpenTable::Close(SessionId session, InodeId inode, bool writing) {
+  auto opened = sessions_.find(session);
+  if (opened == sessions_.end()) return;
+  auto found = opened->second.find(inode);
+  if (found == opened->second.end()) return;
+  uint64_t& count = writing ? found->second.writers : found->second.readers;
+  if (count == 0) return;
+  --count;
+  Forget(inode, 1);
+  if (found->second.readers == 0 && found->second.writers == 0) opened->second.erase(found);
+  if (opened->second.empty()) sessions_.erase(opened);
+}
+
+void OpenTable::Reassert(SessionId session,
+                         const google::protobuf::RepeatedPtrField<wire::OpenInode>& open) {
+  End(session);
+  for (const wire::OpenInode& inode : open) {
+    uint64_t count = uint64_t{inode.readers()} + inode.writers();
+    if (count == 0) continue;
+    Handles& handles = sessions_[session][InodeId{inode.inode()}];
+    handles.readers += inode.readers();
+    handles.writers += inode.writers();
+    handles_[InodeId{inode.inode()}] += count;
+  }
+}
+
+void OpenTable::End(SessionId session) {
+  auto opened = sessions_.find(session);
+  if (opened == sessions_.end()) return;
+  for (const auto& [inode, handles] : opened->second) {
+    Forget(inode, handles.readers + handles.writers);
+  }
+  sessions_.erase(opened);
+}
+
+std::vector<InodeId> OpenTable::Writing(SessionId session) const {
+  std::vector<InodeId> writing;
+  auto opened = sessions_.find(session);
+  if (opened == sessions_.end()) return writing;
+  for (const auto& [inode, handles] : opened->second) {
+    if (handles.writers > 0) writing.push_back(inode);
+  }
+  return writing;
+}
+
+size_t OpenTable::Count(SessionId session) const {
+  auto opened = sessions_.find(session);
+  return opened != sessions_.end() ? opened->second.size() : 0;
+}
+
+OpenTable::Handles OpenTable::Of(SessionId session, InodeId inode) const {
+  auto opened = sessions_.find(session);
+  if (opened == sessions_.end()) return {};
+  auto found = opened->second.find(inode);
+  return found != opened->second.end() ? found->second : Handles{};
+}
+
+}  // namespace ringfs::master
