@@ -34,22 +34,23 @@ Error Lost(const asio::error_code& error) {
 
 }  // namespace
 
-// Gives the socket and the timers back when the read loop ends, also when it ends because its
-// io_context is destroyed: they must not outlive that.
+// Belongs to Run(), also before it has begun. Gives the socket and the timers back when the read
+// loop ends, also when it ends because the io_context is destroyed: they must not outlive that.
 class Connection::EndOfIo {
  public:
-  explicit EndOfIo(Connection& connection) : connection_(connection) {}
+  explicit EndOfIo(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
   EndOfIo(const EndOfIo&) = delete;
   EndOfIo& operator=(const EndOfIo&) = delete;
   ~EndOfIo() {
-    connection_.closed_ = true;
-    connection_.io_.reset();
-    connection_.queue_.clear();
-    connection_.queued_bytes_ = 0;
+    connection_->closed_ = true;
+    connection_->io_.reset();
+    connection_->queue_.clear();
+    connection_->queued_bytes_ = 0;
   }
+  Connection& connection() const { return *connection_; }
 
  private:
-  Connection& connection_;
+  const std::shared_ptr<Connection> connection_;
 };
 
 Connection::Connection(asio::ip::tcp::socket socket, ConnectionOptions options)
@@ -66,7 +67,8 @@ void Connection::Start(std::shared_ptr<FrameSink> sink) {
   if (!error) io_->socket.non_blocking(true, error);
   const asio::any_io_executor executor = io_->socket.get_executor();
   if (error) Close(Lost(error));
-  Spawn(executor, Run(shared_from_this(), std::move(sink)), "rpc read loop");
+  Spawn(executor, Run(std::make_unique<EndOfIo>(shared_from_this()), std::move(sink)),
+        "rpc read loop");
   Spawn(executor, Watch(shared_from_this()), "rpc keepalive");
 }
 
@@ -94,14 +96,14 @@ void Connection::Finish(Error why) {
 
 // --- reading
 
-asio::awaitable<void> Connection::Run(std::shared_ptr<Connection> self,
+asio::awaitable<void> Connection::Run(std::unique_ptr<EndOfIo> io,
                                       std::shared_ptr<FrameSink> sink) {
-  {
-    const EndOfIo end(*self);
-    co_await self->ReadFrames(*sink);
-    self->Close({Errc::kUnavailable, "closed"});
-  }
-  sink->OnEnd(self->end_);
+  Connection& self = io->connection();
+  const std::shared_ptr<Connection> alive = self.shared_from_this();
+  co_await self.ReadFrames(*sink);
+  self.Close({Errc::kUnavailable, "closed"});
+  io.reset();
+  sink->OnEnd(self.end_);
 }
 
 asio::awaitable<void> Connection::ReadFrames(FrameSink& sink) {

@@ -80,8 +80,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
   enum class Next { kFill, kReadLarge, kWait, kStop };
 
-  static asio::awaitable<void> Run(std::shared_ptr<Connection> self,
-                                   std::shared_ptr<FrameSink> sink);
+  static asio::awaitable<void> Run(std::unique_ptr<EndOfIo> io, std::shared_ptr<FrameSink> sink);
   asio::awaitable<void> ReadFrames(FrameSink& sink);
   Result<Next> HandOutBuffered(FrameSink& sink);
   void HandOut(FrameSink& sink, Frame frame);

@@ -37,38 +37,42 @@ class TcpChannel::HandlerWaiter final : public Waiter {
   Handler handler_;
 };
 
-// While it exists, WakeRun() can reach the timer of Run(). When Run() does not come to its end
-// because the io_context is destroyed, the channel lets go of all that belongs to it.
+// Belongs to Run(), also before it has begun. When Run() does not come to its end because the
+// io_context is destroyed, the channel lets go of all that belongs to that.
 class TcpChannel::RunScope {
  public:
-  RunScope(TcpChannel& channel, asio::steady_timer& wake) : channel_(channel) {
-    channel_.wake_ = &wake;
+  explicit RunScope(std::shared_ptr<TcpChannel> channel) : channel_(std::move(channel)) {
+    channel_->running_ = true;
   }
   RunScope(const RunScope&) = delete;
   RunScope& operator=(const RunScope&) = delete;
   ~RunScope() {
-    channel_.wake_ = nullptr;
-    channel_.running_ = false;
-    if (!ended_) channel_.Abandon();
+    channel_->running_ = false;
+    if (!ended_) channel_->Abandon();
   }
-  void End() { ended_ = true; }
+  void End() {
+    ended_ = true;
+    channel_->running_ = false;
+  }
+  TcpChannel& channel() const { return *channel_; }
 
  private:
-  TcpChannel& channel_;
+  const std::shared_ptr<TcpChannel> channel_;
   bool ended_ = false;
 };
 
+// While it exists, others find the timer of a coroutine in `place`.
 class TcpChannel::TimerScope {
  public:
-  TimerScope(TcpChannel& channel, asio::steady_timer& timer) : channel_(channel) {
-    channel_.deadline_timer_ = &timer;
+  TimerScope(asio::steady_timer*& place, asio::steady_timer& timer) : place_(place) {
+    place_ = &timer;
   }
   TimerScope(const TimerScope&) = delete;
   TimerScope& operator=(const TimerScope&) = delete;
-  ~TimerScope() { channel_.deadline_timer_ = nullptr; }
+  ~TimerScope() { place_ = nullptr; }
 
  private:
-  TcpChannel& channel_;
+  asio::steady_timer*& place_;
 };
 
 std::shared_ptr<Channel> Channel::Make(asio::any_io_executor executor,
@@ -282,31 +286,31 @@ void TcpChannel::Close() {
 
 void TcpChannel::EnsureRunning() {
   if (running_) return;
-  running_ = true;
-  Spawn(executor_, Run(Self()), "rpc channel");
+  Spawn(executor_, Run(std::make_unique<RunScope>(Self())), "rpc channel");
 }
 
 void TcpChannel::WakeRun() {
   if (wake_ != nullptr) wake_->cancel();
 }
 
-asio::awaitable<void> TcpChannel::Run(std::shared_ptr<TcpChannel> self) {
-  asio::steady_timer wake(self->executor_);
-  RunScope scope(*self, wake);
-  while (!self->closed_ && self->wanted()) {
-    if (Now() < self->not_before_) {
-      wake.expires_at(self->not_before_);
+asio::awaitable<void> TcpChannel::Run(std::unique_ptr<RunScope> scope) {
+  TcpChannel& self = scope->channel();
+  asio::steady_timer wake(self.executor_);
+  const TimerScope timer_scope(self.wake_, wake);
+  while (!self.closed_ && self.wanted()) {
+    if (Now() < self.not_before_) {
+      wake.expires_at(self.not_before_);
       co_await wake.async_wait(kNoThrow);
       continue;
     }
-    const bool established = co_await self->Establish(wake);
-    if (established) co_await self->WaitForEnd(wake);
+    const bool established = co_await self.Establish(wake);
+    if (established) co_await self.WaitForEnd(wake);
   }
-  if (self->closed_) {
-    self->FailAll();
-    self->DropHandlers();
+  if (self.closed_) {
+    self.FailAll();
+    self.DropHandlers();
   }
-  scope.End();
+  scope->End();
 }
 
 asio::awaitable<void> TcpChannel::WaitForEnd(asio::steady_timer& wake) {
@@ -371,7 +375,7 @@ void TcpChannel::WatchDeadline(Time deadline) {
 asio::awaitable<void> TcpChannel::ExpireCalls(std::shared_ptr<TcpChannel> self) {
   if (self->deadline_timer_ != nullptr) co_return;
   asio::steady_timer timer(self->executor_);
-  const TimerScope scope(*self, timer);
+  const TimerScope scope(self->deadline_timer_, timer);
   // The timer stays as it is when a call ends in time: setting it anew for each would cost more
   // than waking up once for nothing.
   while (!self->closed_) {

@@ -66,7 +66,7 @@ class TcpChannel final : public Channel, public FrameSink {
   void Cancel(uint64_t id);
 
   void EnsureRunning();
-  static asio::awaitable<void> Run(std::shared_ptr<TcpChannel> self);
+  static asio::awaitable<void> Run(std::unique_ptr<RunScope> scope);
   asio::awaitable<bool> Establish(asio::steady_timer& wake);
   asio::awaitable<void> WaitForEnd(asio::steady_timer& wake);
   void WakeRun();

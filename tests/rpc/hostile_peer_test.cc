@@ -37,6 +37,7 @@ Result<Frame> AnswerTo(Cluster& cluster, const std::string& bytes) {
     out = co_await p.Receive();
     co_await p.WaitForEnd();
   }(peer, bytes, answer));
+  peer.socket().close();
   cluster.RunUntil([&] { return cluster.service.gone == 1; });
   return answer;
 }
