@@ -18,6 +18,7 @@ struct LiveServer {
   int64_t lease_until_ns = 0;       // by the monotonic clock
   int64_t seen_ns = 0;              // last register or heartbeat; 0: never
   bool leased = false;              // it may serve
+  bool was_draining = false;        // when its lease ran out: the order stands when it comes back
   std::shared_ptr<rpc::Peer> peer;  // null: not connected
   wire::ServerUsage usage;
 };

@@ -119,6 +119,22 @@ asio::awaitable<Result<wire::MetaReply>> AnswerQuery(Context& context,
   }
 }
 
+// Queries change nothing at all.
+bool ChangesOnlyMemory(const StateMachine& state, SessionId session,
+                       const wire::MetaRequest& request) {
+  switch (request.operation_case()) {
+    case Operation::kOpen:
+      return !request.open().truncate();
+    case Operation::kClose:
+      return !state.ClosesLocks(session, request.close());
+    case Operation::kBeginAppend:
+    case Operation::kAbortAppend:
+      return true;
+    default:
+      return StateMachine::IsQuery(request);
+  }
+}
+
 Result<void> ValidateChange(const wire::MetaRequest& request) {
   if (request.slot() >= kSlots || request.sequence() == 0) {
     return Fail(Errc::kProtocol, "a change without a slot and a sequence");
@@ -165,8 +181,7 @@ asio::awaitable<Result<wire::MetaReply>> HandleMeta(Context& context,
     co_return Fail(Errc::kNotSupported, "an operation that this master does not know");
   }
 
-  const bool in_memory = request.has_close() ? !context.state.ClosesLocks(id, request.close())
-                                             : StateMachine::IsQuery(request);
+  const bool in_memory = ChangesOnlyMemory(context.state, id, request);
   if (!in_memory) {
     const Result<void> valid = ValidateChange(request);
     if (!valid) co_return Fail(valid.error());

@@ -53,6 +53,15 @@ Result<LiveServer*> ServerOf(Context& context, const rpc::Peer& peer, uint32_t n
   return server;
 }
 
+void ChangeState(Context& context, ServerId id, wire::ServerState state) {
+  wire::Command command;
+  command.mutable_change_server()->set_server(Raw(id));
+  command.mutable_change_server()->set_state(state);
+  const Outcome outcome = context.log.Apply(command);
+  if (outcome.error == Errc::kOk) return;
+  spdlog::error("server {}: its state cannot be changed: {}", Raw(id), outcome.detail);
+}
+
 void LoseServer(Context& context, ServerId id) {
   const wire::ServerRecord* record = context.state.FindServer(id);
   if (record == nullptr) return;
@@ -60,16 +69,11 @@ void LoseServer(Context& context, ServerId id) {
                Printable(record->server().address()));
   const wire::ServerState state = record->server().state();
   if (state == wire::SERVER_UP || state == wire::SERVER_DRAINING) {
-    wire::Command command;
-    command.mutable_change_server()->set_server(Raw(id));
-    command.mutable_change_server()->set_state(wire::SERVER_DOWN);
-    const Outcome outcome = context.log.Apply(command);
-    if (outcome.error != Errc::kOk) {
-      spdlog::error("server {}: cannot be marked down: {}", Raw(id), outcome.detail);
-    }
+    ChangeState(context, id, wire::SERVER_DOWN);
   }
   context.fences.ServerLost(id);
   LiveServer* server = context.servers.Find(id);
+  if (server != nullptr) server->was_draining = state == wire::SERVER_DRAINING;
   // It registers again on a new connection.
   if (server != nullptr && server->peer) server->peer->Close();
   if (state == wire::SERVER_GONE) context.servers.Remove(id);
@@ -95,6 +99,7 @@ asio::awaitable<Result<wire::RegisterServerReply>> RegisterServer(
   peer->context = PeerRole{SessionId{0}, id};
   LiveServer& server = context.servers.Register(id, request.incarnation(), std::move(peer));
   server.usage = request.usage();
+  if (std::exchange(server.was_draining, false)) ChangeState(context, id, wire::SERVER_DRAINING);
   context.servers.Renew(server, context.clock.MonotonicNs(), context.options.lease_ms * kNsPerMs);
   context.fences.ServerRegistered(id);
   context.garbage.Reset(id);

@@ -92,6 +92,8 @@ asio::awaitable<Result<wire::OpenSessionReply>> OpenSession(Context& context,
   if (!id) co_return Fail(id.error());
   LiveSession* session = context.sessions.Find(*id);
   RINGFS_CHECK(session != nullptr);
+  // A client whose session has expired may open the next one on the same connection.
+  context.sessions.Detach(RoleOf(*peer).session, peer);
   peer->context = PeerRole{*id, ServerId{0}};
   context.sessions.Attach(*session, std::move(peer), context.clock.MonotonicNs());
   Reassert(context, *id, request);
