@@ -41,7 +41,7 @@ class Workload {
       } else if (what == 4) {
         done = Remove(key);
       } else if (what == 5) {
-        done = bool{store_.Checkpoint()};
+        done = Checkpoint();
       } else {
         done = Change(key);
       }
@@ -51,6 +51,22 @@ class Workload {
     }
     return true;
   }
+
+  // To be called at changes of the disk: in the middle of a checkpoint it changes and syncs a
+  // block, as another thread could.
+  void Intrude(const std::string& path) {
+    const bool is_move = path.starts_with("data/") || path.ends_with(".log");
+    if (!in_checkpoint_ || !is_move || random_() % 3 != 0) {
+      return;
+    }
+    in_checkpoint_ = false;
+    const BlockKey key = Key(first_data_ + random_() % blocks_);
+    if (Change(key) && random_() % 2 == 0) {
+      Sync(key);
+    }
+    in_checkpoint_ = true;
+  }
+  void AllowIntrusion() { may_intrude_ = true; }
 
   void Check(ChunkStore& store) const {
     for (const auto& [key, history] : histories_) {
@@ -125,6 +141,17 @@ class Workload {
     return true;
   }
 
+  bool Checkpoint() {
+    // With nothing left to be synced, all that the checkpoint does is to move.
+    if (may_intrude_ && !store_.SyncAll()) {
+      return false;
+    }
+    in_checkpoint_ = may_intrude_;
+    const bool done{store_.Checkpoint()};
+    in_checkpoint_ = false;
+    return done;
+  }
+
   bool Remove(const BlockKey& key) {
     const auto found = histories_.find(key);
     if (found != histories_.end()) {
@@ -145,6 +172,8 @@ class Workload {
   const uint64_t first_data_;
   const uint64_t blocks_;
   uint64_t counter_ = 0;
+  bool may_intrude_ = false;
+  bool in_checkpoint_ = false;
   std::map<BlockKey, History> histories_;
 };
 
@@ -152,8 +181,8 @@ struct Outcome {
   bool cut = false;  // the power went before the work was done
 };
 
-std::unique_ptr<ChunkStore> MustOpen(FakeDisk& disk) {
-  Result<std::unique_ptr<ChunkStore>> store = OpenStore(disk);
+std::unique_ptr<ChunkStore> MustOpen(FakeDisk& disk, StoreOptions options = SmallOptions()) {
+  Result<std::unique_ptr<ChunkStore>> store = OpenStore(disk, std::move(options));
   EXPECT_TRUE(store) << store.error().ToString();
   return store ? std::move(*store) : nullptr;
 }
@@ -209,7 +238,29 @@ TEST(StoreCrashTest, KeepsBlocksWholeUnderOtherSeeds) {
   }
 }
 
-// Several lives of one disk, with several threads on blocks of their own and one that checkpoints.
+TEST(StoreCrashTest, KeepsBlocksWholeWhenOthersWriteDuringACheckpoint) {
+  StoreOptions options = SmallOptions();
+  options.journal_bytes = 2 << 20;
+  for (uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    auto disk = std::make_unique<FakeDisk>();
+    std::unique_ptr<ChunkStore> store = MustOpen(*disk, options);
+    Workload work(*store, seed, 1, 3);
+    work.AllowIntrusion();
+    disk->OnChange([&](const std::string& path) { work.Intrude(path); });
+    disk->CutPowerAfter(30 + seed * 7 % 300);
+    work.Run(200);
+    store.reset();
+    disk->OnChange({});
+    disk->Crash(seed % 2 == 0 ? PowerCut::kTear : PowerCut::kDrop, seed);
+    store = MustOpen(*disk, options);
+    if (store) {
+      work.Check(*store);
+    }
+  }
+}
+
+// Several threads on blocks of their own, and one that checkpoints.
 void LiveConcurrently(uint64_t seed) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   constexpr size_t kThreads = 3;

@@ -175,6 +175,7 @@ struct FakeDisk::Platter {
   bool fail_syncs = false;
   bool fail_writes = false;
   uint64_t capacity = 0;
+  std::function<void(const std::string&)> hook;
   uint64_t changes = 0;
   uint64_t syncs = 0;
   uint64_t written = 0;
@@ -209,8 +210,8 @@ namespace {
 
 class FakeFile final : public DiskFile {
  public:
-  FakeFile(std::shared_ptr<FakeDisk::Platter> platter, FilePtr file)
-      : platter_(std::move(platter)), file_(std::move(file)) {}
+  FakeFile(std::shared_ptr<FakeDisk::Platter> platter, FilePtr file, std::string path)
+      : platter_(std::move(platter)), file_(std::move(file)), path_(std::move(path)) {}
 
   Result<size_t> Read(uint64_t offset, std::span<std::byte> out) override {
     const std::lock_guard lock(platter_->mutex);
@@ -227,6 +228,7 @@ class FakeFile final : public DiskFile {
   }
 
   Result<void> Write(uint64_t offset, std::span<const std::span<const std::byte>> pieces) override {
+    CallHook();
     const std::lock_guard lock(platter_->mutex);
     bool half = false;
     if (!platter_->Count(&half)) {
@@ -251,6 +253,7 @@ class FakeFile final : public DiskFile {
   }
 
   Result<void> Sync() override {
+    CallHook();
     const std::lock_guard lock(platter_->mutex);
     if (!platter_->Count()) {
       return NoPower();
@@ -303,8 +306,20 @@ class FakeFile final : public DiskFile {
   }
 
  private:
+  void CallHook() {
+    std::function<void(const std::string&)> hook;
+    {
+      const std::lock_guard lock(platter_->mutex);
+      hook = platter_->hook;
+    }
+    if (hook) {
+      hook(path_);
+    }
+  }
+
   std::shared_ptr<FakeDisk::Platter> platter_;
   FilePtr file_;
+  std::string path_;
 };
 
 }  // namespace
@@ -325,6 +340,11 @@ FakeDisk::~FakeDisk() {
 void FakeDisk::CutPowerAfter(uint64_t count) {
   const std::lock_guard lock(platter_->mutex);
   platter_->cut_after = count;
+}
+
+void FakeDisk::OnChange(std::function<void(const std::string& path)> hook) {
+  const std::lock_guard lock(platter_->mutex);
+  platter_->hook = std::move(hook);
 }
 
 bool FakeDisk::power_is_off() const {
@@ -443,7 +463,7 @@ Result<std::unique_ptr<DiskFile>> FakeDisk::Open(const std::string& path, OpenMo
     found->second->size = 0;
     found->second->unsynced.push_back({FileChange::Kind::kSize, 0, 0, {}});
   }
-  return std::unique_ptr<DiskFile>(std::make_unique<FakeFile>(platter_, found->second));
+  return std::unique_ptr<DiskFile>(std::make_unique<FakeFile>(platter_, found->second, path));
 }
 
 // Folders are there at once and for good: they are made only once in a store's life.

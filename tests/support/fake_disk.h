@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -46,6 +47,9 @@ class FakeDisk final : public Disk {
   // The power fails in the middle of the change number `count` from now (0: the next); that one and
   // all calls after it give kIo. Changes are writes, syncs, punches, and those of sizes and names.
   void CutPowerAfter(uint64_t count);
+  // Called at each write and sync of a file with its path, before it, without a lock: what it does
+  // with the disk happens in the middle of what the caller does.
+  void OnChange(std::function<void(const std::string& path)> hook);
   bool power_is_off() const;
   uint64_t changes() const;  // so far
   // Decides what is left. Whoever used the disk is gone.
