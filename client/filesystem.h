@@ -47,9 +47,9 @@ struct AttributeChange {
 struct OpenMode {
   bool read = true;
   bool write = false;
-  bool append = false;    // writes go to the end, wherever other mounts have put it
+  bool append = false;  // writes go to the end, wherever other mounts have put it
   bool truncate = false;
-  bool sync = false;      // O_SYNC, O_DSYNC: each write is on the platters before it returns
+  bool sync = false;          // O_SYNC, O_DSYNC: each write is on the platters before it returns
   bool kill_set_ids = false;  // a truncation by this open clears them
 };
 
@@ -169,8 +169,10 @@ class Filesystem {
   // earlier writes once.
   virtual asio::awaitable<Result<void>> Flush(HandleId handle, uint64_t owner) = 0;
   // The last descriptor was closed: frees the locks taken through the handle, ends the handle.
-  virtual asio::awaitable<Result<void>> Release(HandleId handle, std::optional<uint64_t> flock_owner) = 0;
-  // As fallocate(2); mode is 0 or of FALLOC_FL_KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE; else kNotSupported.
+  virtual asio::awaitable<Result<void>> Release(HandleId handle,
+                                                std::optional<uint64_t> flock_owner) = 0;
+  // As fallocate(2); mode is 0 or of FALLOC_FL_KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE; else
+  // kNotSupported.
   virtual asio::awaitable<Result<void>> Fallocate(HandleId handle, int mode, uint64_t offset,
                                                   uint64_t length) = 0;
   // SEEK_DATA (data true) or SEEK_HOLE; kNoDevice beyond the end.

@@ -1,0 +1,33 @@
+#include "client/block_story.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ringfs::client {
+
+void BlockStory::Add(ServerId server, const Error& error) {
+  const auto known = std::find_if(tried_.begin(), tried_.end(),
+                                  [&](const auto& each) { return each.first == server; });
+  if (known == tried_.end()) {
+    tried_.emplace_back(server, error);
+  } else {
+    known->second = error;
+  }
+}
+
+Error BlockStory::Tell(const char* operation, const BlockKey& key, const ChunkLinks& chunks,
+                       const Error& last) const {
+  std::string text = fmt::format("{} block {} of data {} in pool {}", operation, key.index,
+                                 Raw(key.data), Raw(key.pool));
+  for (const auto& [server, error] : tried_) {
+    if (Raw(server) == 0) {
+      text += fmt::format("; {}", error.ToString());
+    } else {
+      text += fmt::format("; server {}: {}", chunks.Describe(server), error.ToString());
+    }
+  }
+  return Error{last.code, std::move(text)};
+}
+
+}  // namespace ringfs::client

@@ -1,0 +1,298 @@
+#include "client/master_link.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <asio/post.hpp>
+#include <random>
+#include <utility>
+
+#include "common/log.h"
+
+namespace ringfs::client {
+namespace {
+
+constexpr int64_t kRegisterTimeoutMs = 5000;
+constexpr int64_t kFarewellTimeoutMs = 2000;
+
+std::string RandomBytes() {
+  std::random_device random;
+  std::string bytes;
+  while (bytes.size() < 16) bytes.push_back(static_cast<char>(random()));
+  return bytes;
+}
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return name.data();
+}
+
+rpc::ChannelOptions MasterChannelOptions() {
+  rpc::ChannelOptions options;
+  // A session lives ten seconds: a dead connection has to be found, and made anew, well before.
+  options.connect_timeout_ms = 2000;
+  options.backoff_max_ms = 500;
+  options.dead_after_ms = 4000;
+  return options;
+}
+
+// Whether registering again cannot help.
+bool IsFinal(Errc code) {
+  return code == Errc::kWrongCluster || code == Errc::kVersion || code == Errc::kNotFound ||
+         code == Errc::kNotDirectory || code == Errc::kInvalid || code == Errc::kProtocol;
+}
+
+}  // namespace
+
+MasterLink::MasterLink(asio::any_io_executor executor, Options options, Background& background,
+                       MasterLinkHooks hooks)
+    : executor_(executor),
+      options_(std::move(options)),
+      background_(background),
+      hooks_(std::move(hooks)),
+      channel_(rpc::Channel::Make(executor, options_.masters, MasterChannelOptions())),
+      changed_(executor) {
+  channel_->OnConnect([this] { return Register(); });
+  channel_->OnPush([this](uint32_t method, const std::string& body) { Take(method, body); });
+  channel_->OnDisconnect([this] {
+    if (!closing_) spdlog::warn("the connection to the master is lost; connecting again");
+  });
+}
+
+asio::awaitable<Result<void>> MasterLink::Open(Deadline deadline) {
+  channel_->KeepConnected();
+  while (Raw(session_) == 0) {
+    if (IsFinal(refusal_.code)) co_return Fail(refusal_);
+    const int64_t left_ms = deadline.left_ms();
+    if (left_ms == 0) {
+      co_return Fail(
+          Errc::kTimedOut,
+          fmt::format("no session with the master at {}: {}", fmt::join(options_.masters, ","),
+                      WhyNot()));
+    }
+    co_await changed_.WaitFor(left_ms);
+  }
+  background_.Start(KeepAlive(), "keep alive");
+  co_return Result<void>();
+}
+
+asio::awaitable<void> MasterLink::Close() {
+  closing_ = true;
+  if (Raw(session_) != 0 && channel_->connected()) {
+    wire::CloseSessionRequest request;
+    request.set_session(Raw(session_));
+    auto answer = co_await channel_->Call(wire::MASTER_CLOSE_SESSION, request.SerializeAsString(),
+                                          {}, kFarewellTimeoutMs);
+    if (!answer) {
+      spdlog::warn("the session was not closed and will expire: {}", answer.error().ToString());
+    }
+  }
+  channel_->Close();
+  session_ = SessionId{0};
+  changed_.NotifyAll();
+}
+
+// --- registering
+
+asio::awaitable<Result<void>> MasterLink::Register() {
+  const Background::Mark mark(background_);
+  if (closing_) co_return Fail(Errc::kCancelled, "closing");
+  auto reply = co_await SendOpenSession();
+  const bool lost = !reply && Raw(session_) != 0 &&
+                    (reply.code() == Errc::kFenced || reply.code() == Errc::kNotFound);
+  if (lost) {
+    LoseSession(reply.error());
+    reply = co_await SendOpenSession();
+  }
+  if (reply && (reply->session() == 0 || reply->ttl_ms() <= 0 || reply->slots() < 2)) {
+    reply = Fail(Errc::kProtocol, "the master opened a session without number, time or slots");
+  }
+  if (!reply) {
+    refusal_ = reply.error();
+    spdlog::warn("the master does not register this client: {}", refusal_.ToString());
+    changed_.NotifyAll();
+    co_return Fail(refusal_);
+  }
+  Adopt(*reply);
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<wire::OpenSessionReply>> MasterLink::SendOpenSession() {
+  if (client_.empty()) client_ = RandomBytes();
+  wire::OpenSessionRequest request;
+  request.set_session(Raw(session_));
+  request.set_client(client_);
+  request.set_cluster_id(cluster_id_);
+  request.set_host(HostName());
+  request.set_pid(getpid());
+  request.set_mountpoint(options_.mountpoint);
+  request.set_version(RINGFS_VERSION);
+  request.set_ttl_ms(options_.session_ttl_ms);
+  request.set_subdirectory(options_.subdirectory);
+  for (wire::OpenInode& open : hooks_.open_inodes()) *request.add_open() = std::move(open);
+  auto answer = co_await channel_->CallNow(wire::MASTER_OPEN_SESSION, request.SerializeAsString(),
+                                           kRegisterTimeoutMs);
+  if (!answer) co_return Fail(answer.error());
+  co_return rpc::Parse<wire::OpenSessionReply>(answer->body);
+}
+
+void MasterLink::Adopt(const wire::OpenSessionReply& reply) {
+  if (SessionId{reply.session()} != session_) {
+    session_ = SessionId{reply.session()};
+    slots_ = std::make_shared<Slots>(executor_, reply.slots());
+    spdlog::info("session {} opened", reply.session());
+  } else {
+    spdlog::info("back in session {}", reply.session());
+  }
+  refusal_ = Error{Errc::kOk, {}};
+  ttl_ms_ = reply.ttl_ms();
+  cluster_id_ = reply.cluster_id();
+  root_ = InodeId{reply.root()};
+  ++connects_;
+  hooks_.map(reply.map());
+  changed_.NotifyAll();
+}
+
+void MasterLink::LoseSession(const Error& why) {
+  spdlog::error("session {} has expired ({}): its locks are gone; opening a new session",
+                Raw(session_), why.ToString());
+  session_ = SessionId{0};
+  slots_.reset();
+  client_.clear();
+  hooks_.session_lost();
+  changed_.NotifyAll();
+}
+
+void MasterLink::Reconnect() {
+  // Not here and now: this may be called from the read loop of the very connection.
+  asio::post(executor_, [channel = channel_] { channel->Disconnect(); });
+}
+
+void MasterLink::Suspect(SessionId session) {
+  if (Raw(session) != 0 && session == session_ && !closing_) Reconnect();
+}
+
+// --- what comes by itself
+
+asio::awaitable<void> MasterLink::KeepAlive() {
+  while (!background_.stopping()) {
+    co_await background_.SleepMs(std::max<int64_t>(ttl_ms_ / 4, 50));
+    if (background_.stopping() || Raw(session_) == 0) continue;
+    const SessionId session = session_;
+    wire::KeepAliveRequest request;
+    request.set_session(Raw(session));
+    auto reply = co_await rpc::CallFor<wire::KeepAliveReply>(
+        channel_, wire::MASTER_KEEP_ALIVE, request.SerializeAsString(), ttl_ms_ / 2);
+    if (reply) {
+      hooks_.epoch(Epoch{reply->epoch()});
+    } else if (reply.code() == Errc::kFenced || reply.code() == Errc::kNotFound) {
+      Suspect(session);
+    }
+    // Any other error is the connection's, which is made again, and registers, by itself.
+  }
+}
+
+void MasterLink::Take(uint32_t method, const std::string& body) {
+  if (method == wire::MASTER_PUSH_MAP) {
+    auto push = rpc::Parse<wire::MapPush>(body);
+    if (push) return hooks_.epoch(Epoch{push->epoch()});
+  } else if (method == wire::MASTER_PUSH_GRANT) {
+    auto push = rpc::Parse<wire::GrantPush>(body);
+    if (push) return hooks_.granted(*push);
+  }
+  // A newer master may push what this client does not know.
+  spdlog::warn("the master pushed message {} of {} bytes, which is not understood", method,
+               body.size());
+}
+
+// --- requests
+
+asio::awaitable<Result<rpc::Answer>> MasterLink::Try(uint32_t method, std::string body,
+                                                     const Retry& retry) {
+  const int64_t left_ms = retry.left_ms();
+  if (left_ms == 0) co_return Fail(Errc::kTimedOut, "no time is left");
+  co_return co_await channel_->Call(method, std::move(body), {}, left_ms);
+}
+
+asio::awaitable<Result<wire::MetaReply>> MasterLink::Call(wire::MetaRequest request,
+                                                          Deadline deadline) {
+  Retry retry(deadline);
+  while (Raw(session_) == 0) {
+    if (closing_) co_return Fail(Errc::kCancelled, "the filesystem is closing");
+    if (!co_await retry.Pause(changed_)) {
+      Error error{Errc::kTimedOut, "no session: " + WhyNot()};
+      co_return Fail(Explain(request, std::move(error)));
+    }
+  }
+  const MetaKind kind = KindOf(request);
+  if (kind != MetaKind::kChange && kind != MetaKind::kEnding) {
+    co_return co_await CallInSession(std::move(request), kind, retry);
+  }
+  const SessionId session = session_;
+  const auto use = kind == MetaKind::kEnding ? Slots::Use::kEnding : Slots::Use::kOrdinary;
+  const auto slot = co_await slots_->Take(use, deadline.left_ms());
+  if (!slot) {
+    Error error{Errc::kTimedOut, "all slots of the session were in use"};
+    co_return Fail(Explain(request, std::move(error)));
+  }
+  if (session != session_) co_return Fail(Errc::kFenced, "the session has expired");
+  request.set_slot(slot->slot());
+  request.set_sequence(slot->sequence());
+  co_return co_await CallInSession(std::move(request), kind, retry);
+}
+
+asio::awaitable<Result<wire::MetaReply>> MasterLink::CallInSession(wire::MetaRequest request,
+                                                                   MetaKind kind, Retry retry) {
+  const SessionId first = session_;
+  for (;;) {
+    const SessionId session = session_;
+    if (session != first && kind != MetaKind::kQuery) {
+      Error error{Errc::kFenced, fmt::format("session {} has expired", Raw(first))};
+      co_return Fail(Explain(request, std::move(error)));
+    }
+    request.set_session(Raw(session));
+    auto answer = co_await Try(wire::MASTER_META, request.SerializeAsString(), retry);
+    if (answer) co_return rpc::Parse<wire::MetaReply>(answer->body);
+    const Errc code = answer.code();
+    if (code == Errc::kFenced) {
+      Suspect(session);
+      if (kind != MetaKind::kQuery) co_return Fail(Explain(request, answer.error()));
+    } else if (!MayRetry(code)) {
+      co_return Fail(Explain(request, answer.error()));
+    }
+    if (!co_await retry.Pause(changed_)) {
+      // What the master has in memory of this client must be what the client knows: say it again.
+      if (kind == MetaKind::kMemory) Reconnect();
+      co_return Fail(Explain(request, answer.error()));
+    }
+  }
+}
+
+asio::awaitable<Result<wire::ClusterMap>> MasterLink::GetMap(Epoch since, Deadline deadline) {
+  wire::GetMapRequest request;
+  request.set_since_epoch(Raw(since));
+  for (Retry retry(deadline);;) {
+    auto answer = co_await Try(wire::MASTER_GET_MAP, request.SerializeAsString(), retry);
+    if (answer) co_return rpc::Parse<wire::ClusterMap>(answer->body);
+    if (!MayRetry(answer.code())) co_return Fail(answer.error());
+    if (!co_await retry.Pause(changed_)) co_return Fail(answer.error());
+  }
+}
+
+std::string MasterLink::WhyNot() const {
+  return refusal_.code == Errc::kOk ? "it cannot be reached" : refusal_.ToString();
+}
+
+Error MasterLink::Explain(const wire::MetaRequest& request, Error error) const {
+  // What the namespace answers needs no words: it is what the application asked for.
+  if (static_cast<int>(error.code) < static_cast<int>(Errc::kTimedOut)) return error;
+  error.detail = fmt::format("{} at the master {} in session {}: {}", OperationName(request),
+                             fmt::join(options_.masters, ","), Raw(session_), error.detail);
+  return error;
+}
+
+}  // namespace ringfs::client

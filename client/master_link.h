@@ -1,0 +1,101 @@
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/background.h"
+#include "client/filesystem.h"
+#include "client/meta_kind.h"
+#include "client/retry.h"
+#include "client/slots.h"
+#include "common/ids.h"
+#include "common/result.h"
+#include "common/rpc/channel.h"
+#include "proto/lock.pb.h"
+#include "proto/namespace.pb.h"
+#include "proto/session.pb.h"
+
+namespace ringfs::client {
+
+// What the link tells, and asks of, the rest of the client. Called in the read loop: none waits.
+struct MasterLinkHooks {
+  // What this client has open, for the master to know after a reconnect.
+  std::function<std::vector<wire::OpenInode>()> open_inodes;
+  std::function<void(const wire::ClusterMap&)> map;  // complete, after each connect
+  std::function<void(Epoch)> epoch;                  // the newest that the master has
+  std::function<void(const wire::GrantPush&)> granted;
+  std::function<void()> session_lost;  // before a new session is opened
+};
+
+// The session with the master: opens it, returns to it after each reconnect, keeps it alive, opens
+// a new one when it has expired; sends requests and tries them again.
+//
+// Owns:    the channel. Borrows the background, which is stopped before and joined after Close().
+// Threads: only from `executor`.
+class MasterLink {
+ public:
+  MasterLink(asio::any_io_executor executor, Options options, Background& background,
+             MasterLinkHooks hooks);
+  MasterLink(const MasterLink&) = delete;
+  MasterLink& operator=(const MasterLink&) = delete;
+
+  // Returns when the session is open. An error that trying again would not change comes at once.
+  asio::awaitable<Result<void>> Open(Deadline deadline);
+  // Ends the session, if the master can be reached at once, and the connection.
+  asio::awaitable<void> Close();
+
+  // Sends a request of the namespace until it is answered. A change takes effect at most once;
+  // exactly once unless the error is kTimedOut, kUnavailable or kFenced.
+  // kFenced: the session in which it was begun has expired.
+  asio::awaitable<Result<wire::MetaReply>> Call(wire::MetaRequest request, Deadline deadline);
+  asio::awaitable<Result<wire::ClusterMap>> GetMap(Epoch since, Deadline deadline);
+
+  // 0 while there is none.
+  SessionId session() const { return session_; }
+  InodeId root() const { return root_; }
+  const std::string& cluster_id() const { return cluster_id_; }
+  // Grows with each connect: what was only said to an earlier connection may be lost.
+  uint64_t connects() const { return connects_; }
+  // Notified after each connect, loss of the session, and refusal.
+  Event& changed() { return changed_; }
+
+  // Somebody refuses the session: asks the master whether it still stands.
+  void Suspect(SessionId session);
+
+ private:
+  asio::awaitable<Result<void>> Register();
+  asio::awaitable<Result<wire::OpenSessionReply>> SendOpenSession();
+  void Adopt(const wire::OpenSessionReply& reply);
+  void LoseSession(const Error& why);
+  asio::awaitable<void> KeepAlive();
+  void Take(uint32_t method, const std::string& body);
+  asio::awaitable<Result<rpc::Answer>> Try(uint32_t method, std::string body, const Retry& retry);
+  asio::awaitable<Result<wire::MetaReply>> CallInSession(wire::MetaRequest request, MetaKind kind,
+                                                         Retry retry);
+  std::string WhyNot() const;
+  Error Explain(const wire::MetaRequest& request, Error error) const;
+  void Reconnect();
+
+  asio::any_io_executor executor_;
+  Options options_;
+  Background& background_;
+  MasterLinkHooks hooks_;
+  std::shared_ptr<rpc::Channel> channel_;
+  Event changed_;
+  SessionId session_{0};
+  std::string client_;  // proves that this is the run of the client that opened the session
+  std::string cluster_id_;
+  std::shared_ptr<Slots> slots_;
+  InodeId root_{kRootInode};
+  int64_t ttl_ms_ = 0;
+  uint64_t connects_ = 0;
+  Error refusal_{Errc::kOk, {}};  // of the newest attempt to register
+  bool closing_ = false;
+};
+
+}  // namespace ringfs::client

@@ -1,0 +1,101 @@
+#include "client/mount.h"
+
+#include <utility>
+
+#include "client/report.h"
+#include "common/log.h"
+
+namespace ringfs::client {
+namespace {
+
+constexpr int64_t kLastSyncTimeoutMs = 30'000;
+
+}  // namespace
+
+Mount::Mount(asio::any_io_executor executor, Options options)
+    : executor_(executor),
+      options_(std::move(options)),
+      background_(executor),
+      files_(executor),
+      link_(executor, options_, background_, Hooks()),
+      maps_(executor, clock_, link_, background_, [this] { chunks_.Follow(); }),
+      chunks_(executor, maps_.view()),
+      blocks_(executor, link_, maps_, chunks_),
+      io_(executor, clock_, link_, blocks_, files_, background_),
+      locks_(executor, clock_, link_, background_) {}
+
+// They are called when everything is made, from the read loop.
+MasterLinkHooks Mount::Hooks() {
+  MasterLinkHooks hooks;
+  hooks.open_inodes = [this] { return files_.List(); };
+  hooks.map = [this](const wire::ClusterMap& map) {
+    maps_.Take(map);
+    locks_.WakeAll();
+  };
+  hooks.epoch = [this](Epoch epoch) { maps_.Learn(epoch); };
+  hooks.granted = [this](const wire::GrantPush& push) { locks_.Granted(push); };
+  hooks.session_lost = [this] {
+    files_.Fence();
+    locks_.WakeAll();
+  };
+  return hooks;
+}
+
+asio::awaitable<Result<void>> Mount::Start() { return link_.Open(NewDeadline()); }
+
+asio::awaitable<Result<std::unique_ptr<Filesystem>>> Filesystem::Connect(
+    asio::any_io_executor executor, Options options) {
+  if (options.masters.empty()) co_return Fail(Errc::kInvalid, "no master was named");
+  auto mount = std::make_unique<Mount>(std::move(executor), std::move(options));
+  auto started = co_await mount->Start();
+  if (!started) {
+    co_await mount->Close();
+    co_return Fail(started.error());
+  }
+  co_return std::unique_ptr<Filesystem>(std::move(mount));
+}
+
+asio::awaitable<void> Mount::Close() {
+  if (std::exchange(closed_, true)) co_return;
+  auto synced = co_await io_.SyncAll(Deadline(clock_, kLastSyncTimeoutMs));
+  if (!synced) spdlog::error("closing with unsynced data: {}", synced.error().ToString());
+  background_.Stop();
+  co_await link_.Close();
+  chunks_.Close();
+  co_await background_.Join();
+}
+
+asio::awaitable<Result<wire::MetaReply>> Mount::Ask(InodeId inode, wire::MetaRequest request) {
+  const std::string operation(OperationName(request));
+  auto reply = co_await link_.Call(std::move(request), NewDeadline());
+  if (reply && reply->has_attributes()) files_.Learn(reply->attributes());
+  co_return Reported(operation, inode, std::move(reply));
+}
+
+asio::awaitable<Result<wire::Attributes>> Mount::AskAttributes(InodeId inode,
+                                                               wire::MetaRequest request) {
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return std::move(*reply->mutable_attributes());
+}
+
+asio::awaitable<Result<void>> Mount::Tell(InodeId inode, wire::MetaRequest request) {
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> Mount::SetLock(LockRequest request, Interrupt interrupt) {
+  auto handle = files_.Use(request.handle);
+  if (!handle) co_return Fail(handle.error());
+  auto set = co_await locks_.Set(*handle, request, interrupt, NewDeadline());
+  if (set && (*handle)->fenced) set = Fail(Errc::kFenced, "the session has expired");
+  co_return Reported("lock", request.inode, std::move(set));
+}
+
+asio::awaitable<Result<wire::TestLockReply>> Mount::TestLock(LockRequest request) {
+  auto tested = co_await locks_.Test(request, NewDeadline());
+  co_return Reported("test lock", request.inode, std::move(tested));
+}
+
+}  // namespace ringfs::client

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/background.h"
+#include "client/block_io.h"
+#include "client/chunk_links.h"
+#include "client/file_io.h"
+#include "client/filesystem.h"
+#include "client/locks.h"
+#include "client/map_keeper.h"
+#include "client/master_link.h"
+#include "client/open_files.h"
+#include "common/clock.h"
+
+namespace ringfs::client {
+
+// The filesystem that Filesystem::Connect() gives.
+class Mount final : public Filesystem {
+ public:
+  Mount(asio::any_io_executor executor, Options options);
+
+  asio::awaitable<Result<void>> Start();
+
+  InodeId root() const override { return link_.root(); }
+  const wire::ClusterMap& map() const override { return maps_.view().map(); }
+
+  asio::awaitable<Result<wire::Attributes>> Lookup(InodeId parent, std::string name,
+                                                   Caller caller) override;
+  asio::awaitable<Result<wire::Attributes>> GetAttributes(InodeId inode) override;
+  asio::awaitable<Result<wire::Attributes>> SetAttributes(InodeId inode, AttributeChange change,
+                                                          Caller caller) override;
+  asio::awaitable<Result<wire::Attributes>> MakeNode(InodeId parent, std::string name,
+                                                     uint32_t mode, uint32_t device,
+                                                     Caller caller) override;
+  asio::awaitable<Result<wire::Attributes>> Symlink(InodeId parent, std::string name,
+                                                    std::string target, Caller caller) override;
+  asio::awaitable<Result<std::string>> ReadLink(InodeId inode) override;
+  asio::awaitable<Result<wire::Attributes>> Link(InodeId inode, InodeId parent, std::string name,
+                                                 Caller caller) override;
+  asio::awaitable<Result<void>> Unlink(InodeId parent, std::string name, Caller caller) override;
+  asio::awaitable<Result<void>> RemoveDirectory(InodeId parent, std::string name,
+                                                Caller caller) override;
+  asio::awaitable<Result<void>> Rename(InodeId parent, std::string name, InodeId new_parent,
+                                       std::string new_name, uint32_t flags,
+                                       Caller caller) override;
+  asio::awaitable<Result<wire::MetaReply>> ReadDirectory(InodeId inode, uint64_t cookie,
+                                                         uint32_t max_entries,
+                                                         bool attributes) override;
+  asio::awaitable<Result<void>> SetXattr(InodeId inode, std::string name, std::string value,
+                                         uint32_t flags, bool kill_set_gid, Caller caller) override;
+  asio::awaitable<Result<std::string>> GetXattr(InodeId inode, std::string name) override;
+  asio::awaitable<Result<std::vector<std::string>>> ListXattrs(InodeId inode) override;
+  asio::awaitable<Result<void>> RemoveXattr(InodeId inode, std::string name,
+                                            Caller caller) override;
+  asio::awaitable<Result<wire::StatFsReply>> StatFs(InodeId inode) override;
+
+  asio::awaitable<Result<Opened>> Create(InodeId parent, std::string name, uint32_t mode,
+                                         bool exclusive, OpenMode open, Caller caller) override;
+  asio::awaitable<Result<Opened>> Open(InodeId inode, OpenMode open, Caller caller) override;
+  asio::awaitable<Result<std::vector<Buffer>>> Read(HandleId handle, uint64_t offset,
+                                                    size_t size) override;
+  const wire::Attributes* LastAttributes(HandleId handle) const override;
+  asio::awaitable<Result<uint64_t>> Write(HandleId handle, uint64_t offset, Buffer data,
+                                          bool kill_set_ids) override;
+  asio::awaitable<Result<void>> Fsync(InodeId inode) override;
+  asio::awaitable<Result<void>> Flush(HandleId handle, uint64_t owner) override;
+  asio::awaitable<Result<void>> Release(HandleId handle,
+                                        std::optional<uint64_t> flock_owner) override;
+  asio::awaitable<Result<void>> Fallocate(HandleId handle, int mode, uint64_t offset,
+                                          uint64_t length) override;
+  asio::awaitable<Result<uint64_t>> Seek(HandleId handle, uint64_t offset, bool data) override;
+  asio::awaitable<Result<uint64_t>> CopyRange(HandleId from, uint64_t from_offset, HandleId to,
+                                              uint64_t to_offset, uint64_t length) override;
+
+  asio::awaitable<Result<void>> SetLock(LockRequest request, Interrupt interrupt) override;
+  asio::awaitable<Result<wire::TestLockReply>> TestLock(LockRequest request) override;
+
+  asio::awaitable<Result<void>> SyncAll() override;
+  asio::awaitable<void> Close() override;
+
+ private:
+  MasterLinkHooks Hooks();
+  Deadline NewDeadline() const { return Deadline(clock_, options_.timeout_ms); }
+  // Sends a request about `inode`; an error that is the cluster's is logged.
+  asio::awaitable<Result<wire::MetaReply>> Ask(InodeId inode, wire::MetaRequest request);
+  asio::awaitable<Result<wire::Attributes>> AskAttributes(InodeId inode, wire::MetaRequest request);
+  asio::awaitable<Result<void>> Tell(InodeId inode, wire::MetaRequest request);
+  // A handle to be changed through. kBadDescriptor, kFenced.
+  Result<std::shared_ptr<Handle>> UseToWrite(HandleId id) const;
+  asio::awaitable<Result<uint64_t>> Put(std::shared_ptr<Handle> handle, FileChange change);
+  asio::awaitable<Result<uint64_t>> CopySome(std::shared_ptr<Handle> from, uint64_t from_offset,
+                                             std::shared_ptr<Handle> to, uint64_t to_offset,
+                                             uint64_t length);
+  Opened AddOpen(const wire::Attributes& attributes, const OpenMode& mode);
+
+  asio::any_io_executor executor_;
+  Options options_;
+  SystemClock clock_;
+  Background background_;
+  OpenFiles files_;
+  MasterLink link_;
+  MapKeeper maps_;
+  ChunkLinks chunks_;
+  BlockIo blocks_;
+  FileIo io_;
+  Locks locks_;
+  bool closed_ = false;
+};
+
+}  // namespace ringfs::client

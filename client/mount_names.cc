@@ -1,0 +1,219 @@
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "client/mount.h"
+#include "client/report.h"
+
+// The calls on names and attributes: each is one request to the master.
+namespace ringfs::client {
+namespace {
+
+wire::MetaRequest RequestOf(const Caller& caller) {
+  wire::MetaRequest request;
+  request.mutable_who()->set_uid(caller.uid);
+  request.mutable_who()->set_gid(caller.gid);
+  request.mutable_who()->set_umask(caller.umask);
+  return request;
+}
+
+void Fill(InodeId inode, const AttributeChange& change, wire::SetAttributes& set) {
+  set.set_inode(Raw(inode));
+  if (change.mode) set.set_mode(*change.mode);
+  if (change.uid) set.set_uid(*change.uid);
+  if (change.gid) set.set_gid(*change.gid);
+  if (change.size) set.set_size(*change.size);
+  if (change.atime_ns) set.set_atime_ns(*change.atime_ns);
+  if (change.mtime_ns) set.set_mtime_ns(*change.mtime_ns);
+  set.set_atime_now(change.atime_now);
+  set.set_mtime_now(change.mtime_now);
+  set.set_kill_set_ids(change.kill_set_ids);
+}
+
+}  // namespace
+
+asio::awaitable<Result<wire::Attributes>> Mount::Lookup(InodeId parent, std::string name,
+                                                        Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  request.mutable_lookup()->set_parent(Raw(parent));
+  request.mutable_lookup()->set_name(std::move(name));
+  return AskAttributes(parent, std::move(request));
+}
+
+asio::awaitable<Result<wire::Attributes>> Mount::GetAttributes(InodeId inode) {
+  wire::MetaRequest request;
+  request.mutable_get_attributes()->set_inode(Raw(inode));
+  return AskAttributes(inode, std::move(request));
+}
+
+asio::awaitable<Result<wire::Attributes>> Mount::SetAttributes(InodeId inode,
+                                                               AttributeChange change,
+                                                               Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  Fill(inode, change, *request.mutable_set_attributes());
+  if (!change.size) co_return co_await AskAttributes(inode, std::move(request));
+  auto resized = co_await io_.Resize(std::move(request), NewDeadline());
+  co_return Reported("truncate", inode, std::move(resized));
+}
+
+asio::awaitable<Result<wire::Attributes>> Mount::MakeNode(InodeId parent, std::string name,
+                                                          uint32_t mode, uint32_t device,
+                                                          Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  wire::MakeNode& make = *request.mutable_make_node();
+  make.set_parent(Raw(parent));
+  make.set_name(std::move(name));
+  make.set_mode(mode);
+  make.set_device(device);
+  return AskAttributes(parent, std::move(request));
+}
+
+asio::awaitable<Result<wire::Attributes>> Mount::Symlink(InodeId parent, std::string name,
+                                                         std::string target, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  wire::MakeNode& make = *request.mutable_make_node();
+  make.set_parent(Raw(parent));
+  make.set_name(std::move(name));
+  make.set_mode(S_IFLNK | 0777);
+  make.set_target(std::move(target));
+  return AskAttributes(parent, std::move(request));
+}
+
+asio::awaitable<Result<std::string>> Mount::ReadLink(InodeId inode) {
+  wire::MetaRequest request;
+  request.mutable_read_link()->set_inode(Raw(inode));
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return std::move(*reply->mutable_value());
+}
+
+asio::awaitable<Result<wire::Attributes>> Mount::Link(InodeId inode, InodeId parent,
+                                                      std::string name, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  request.mutable_link()->set_inode(Raw(inode));
+  request.mutable_link()->set_parent(Raw(parent));
+  request.mutable_link()->set_name(std::move(name));
+  return AskAttributes(inode, std::move(request));
+}
+
+asio::awaitable<Result<void>> Mount::Unlink(InodeId parent, std::string name, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  request.mutable_unlink()->set_parent(Raw(parent));
+  request.mutable_unlink()->set_name(std::move(name));
+  return Tell(parent, std::move(request));
+}
+
+asio::awaitable<Result<void>> Mount::RemoveDirectory(InodeId parent, std::string name,
+                                                     Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  request.mutable_remove_directory()->set_parent(Raw(parent));
+  request.mutable_remove_directory()->set_name(std::move(name));
+  return Tell(parent, std::move(request));
+}
+
+asio::awaitable<Result<void>> Mount::Rename(InodeId parent, std::string name, InodeId new_parent,
+                                            std::string new_name, uint32_t flags, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  wire::Rename& rename = *request.mutable_rename();
+  rename.set_parent(Raw(parent));
+  rename.set_name(std::move(name));
+  rename.set_new_parent(Raw(new_parent));
+  rename.set_new_name(std::move(new_name));
+  rename.set_flags(flags);
+  return Tell(parent, std::move(request));
+}
+
+asio::awaitable<Result<wire::MetaReply>> Mount::ReadDirectory(InodeId inode, uint64_t cookie,
+                                                              uint32_t max_entries,
+                                                              bool attributes) {
+  wire::MetaRequest request;
+  wire::ReadDirectory& read = *request.mutable_read_directory();
+  read.set_inode(Raw(inode));
+  read.set_cookie(cookie);
+  read.set_max_entries(max_entries);
+  read.set_attributes(attributes);
+  return Ask(inode, std::move(request));
+}
+
+asio::awaitable<Result<void>> Mount::SetXattr(InodeId inode, std::string name, std::string value,
+                                              uint32_t flags, bool kill_set_gid, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  wire::SetXattr& set = *request.mutable_set_xattr();
+  set.set_inode(Raw(inode));
+  set.set_name(std::move(name));
+  set.set_value(std::move(value));
+  set.set_flags(flags);
+  set.set_kill_set_gid(kill_set_gid);
+  return Tell(inode, std::move(request));
+}
+
+asio::awaitable<Result<std::string>> Mount::GetXattr(InodeId inode, std::string name) {
+  wire::MetaRequest request;
+  request.mutable_get_xattr()->set_inode(Raw(inode));
+  request.mutable_get_xattr()->set_name(std::move(name));
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return std::move(*reply->mutable_value());
+}
+
+asio::awaitable<Result<std::vector<std::string>>> Mount::ListXattrs(InodeId inode) {
+  wire::MetaRequest request;
+  request.mutable_list_xattrs()->set_inode(Raw(inode));
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  std::vector<std::string> names(reply->names().begin(), reply->names().end());
+  co_return names;
+}
+
+asio::awaitable<Result<void>> Mount::RemoveXattr(InodeId inode, std::string name, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  request.mutable_remove_xattr()->set_inode(Raw(inode));
+  request.mutable_remove_xattr()->set_name(std::move(name));
+  return Tell(inode, std::move(request));
+}
+
+asio::awaitable<Result<wire::StatFsReply>> Mount::StatFs(InodeId inode) {
+  wire::MetaRequest request;
+  request.mutable_stat_fs()->set_inode(Raw(inode));
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return reply->stat_fs();
+}
+
+asio::awaitable<Result<Opened>> Mount::Create(InodeId parent, std::string name, uint32_t mode,
+                                              bool exclusive, OpenMode open, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  wire::Create& create = *request.mutable_create();
+  create.set_parent(Raw(parent));
+  create.set_name(std::move(name));
+  create.set_mode(mode);
+  create.set_exclusive(exclusive);
+  create.set_truncate(open.truncate);
+  create.set_writing(open.write);
+  create.set_kill_set_ids(open.kill_set_ids);
+  auto reply = co_await Ask(parent, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return AddOpen(reply->attributes(), open);
+}
+
+asio::awaitable<Result<Opened>> Mount::Open(InodeId inode, OpenMode open, Caller caller) {
+  wire::MetaRequest request = RequestOf(caller);
+  request.mutable_open()->set_inode(Raw(inode));
+  request.mutable_open()->set_writing(open.write);
+  request.mutable_open()->set_truncate(open.truncate);
+  request.mutable_open()->set_kill_set_ids(open.kill_set_ids);
+  auto reply = co_await Ask(inode, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  co_return AddOpen(reply->attributes(), open);
+}
+
+Opened Mount::AddOpen(const wire::Attributes& attributes, const OpenMode& mode) {
+  std::shared_ptr<Inode> inode = files_.Get(InodeId{attributes.inode()});
+  inode->known = attributes;
+  Opened opened;
+  opened.attributes = attributes;
+  opened.handle = files_.Add(std::move(inode), mode)->id;
+  return opened;
+}
+
+}  // namespace ringfs::client

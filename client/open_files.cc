@@ -1,0 +1,125 @@
+#include "client/open_files.h"
+
+#include <fmt/format.h>
+
+#include "common/log.h"
+
+namespace ringfs::client {
+namespace {
+
+uint32_t& CountOf(Inode& inode, const OpenMode& mode) {
+  return mode.write ? inode.writers : inode.readers;
+}
+
+}  // namespace
+
+std::shared_ptr<Inode> OpenFiles::Get(InodeId id) {
+  std::shared_ptr<Inode>& inode = inodes_[id];
+  if (!inode) inode = std::make_shared<Inode>(executor_, id);
+  return inode;
+}
+
+std::shared_ptr<Inode> OpenFiles::Find(InodeId id) const {
+  const auto found = inodes_.find(id);
+  return found == inodes_.end() ? nullptr : found->second;
+}
+
+void OpenFiles::Forget(const std::shared_ptr<Inode>& inode) {
+  // The caller and this table hold it; more holders are calls that are under way.
+  const bool used = inode.use_count() > 2 || inode->readers > 0 || inode->writers > 0;
+  if (!used && inode->dirty.empty()) inodes_.erase(inode->id);
+}
+
+std::shared_ptr<Handle> OpenFiles::Add(std::shared_ptr<Inode> inode, const OpenMode& mode) {
+  auto handle = std::make_shared<Handle>();
+  handle->id = HandleId{++last_handle_};
+  handle->inode = std::move(inode);
+  handle->mode = mode;
+  ++CountOf(*handle->inode, mode);
+  handles_[handle->id] = handle;
+  return handle;
+}
+
+std::shared_ptr<Handle> OpenFiles::FindHandle(HandleId id) const {
+  const auto found = handles_.find(id);
+  return found == handles_.end() ? nullptr : found->second;
+}
+
+Result<std::shared_ptr<Handle>> OpenFiles::Use(HandleId id) const {
+  auto handle = FindHandle(id);
+  if (!handle) return Fail(Errc::kBadDescriptor, fmt::format("no handle {}", Raw(id)));
+  if (handle->fenced) {
+    return Fail(Errc::kFenced, "the session expired while this file was locked or written");
+  }
+  return handle;
+}
+
+void OpenFiles::Remove(const std::shared_ptr<Handle>& handle) {
+  if (handles_.erase(handle->id) == 0) return;
+  if (!handle->fenced) --CountOf(*handle->inode, handle->mode);
+}
+
+void OpenFiles::Learn(const wire::Attributes& attributes) {
+  const auto found = inodes_.find(InodeId{attributes.inode()});
+  if (found != inodes_.end()) found->second->known = attributes;
+}
+
+std::vector<wire::OpenInode> OpenFiles::List() const {
+  std::vector<wire::OpenInode> open;
+  for (const auto& [id, inode] : inodes_) {
+    if (inode->readers == 0 && inode->writers == 0 && !inode->appending) continue;
+    wire::OpenInode& entry = open.emplace_back();
+    entry.set_inode(Raw(id));
+    entry.set_readers(inode->readers);
+    entry.set_writers(inode->writers);
+    entry.set_appending(inode->appending);
+  }
+  return open;
+}
+
+size_t OpenFiles::Fence() {
+  size_t fenced = 0;
+  for (const auto& [id, handle] : handles_) {
+    if (handle->fenced) continue;
+    const bool unsynced = handle->writes_in_flight > 0 || handle->write_failed ||
+                          (handle->wrote && !handle->inode->dirty.empty());
+    if (handle->locks.empty() && !unsynced) continue;
+    handle->fenced = true;
+    --CountOf(*handle->inode, handle->mode);
+    ++fenced;
+    spdlog::error("inode {}: an open file {} answers with an error until it is closed",
+                  Raw(handle->inode->id),
+                  handle->locks.empty() ? "with unsynced writes" : "that was locked");
+  }
+  for (const auto& [id, inode] : inodes_) {
+    inode->appending = false;
+    inode->range_owners.clear();
+  }
+  return fenced;
+}
+
+std::vector<std::shared_ptr<Inode>> OpenFiles::Dirty() const {
+  std::vector<std::shared_ptr<Inode>> dirty;
+  for (const auto& [id, inode] : inodes_) {
+    if (!inode->dirty.empty()) dirty.push_back(inode);
+  }
+  return dirty;
+}
+
+void OpenFiles::MarkDirty(Inode& inode, const BlockKey& key, DirtyBlock block) {
+  const auto [place, added] = inode.dirty.try_emplace(key, block);
+  if (added) {
+    ++dirty_blocks_;
+  } else if (place->second.version < block.version) {
+    place->second = block;
+  }
+}
+
+void OpenFiles::MarkClean(Inode& inode, const BlockKey& key, BlockVersion version) {
+  const auto place = inode.dirty.find(key);
+  if (place == inode.dirty.end() || place->second.version > version) return;
+  inode.dirty.erase(place);
+  --dirty_blocks_;
+}
+
+}  // namespace ringfs::client
