@@ -41,7 +41,11 @@ class Channel : public std::enable_shared_from_this<Channel> {
 
   // Sends and waits for the answer, for at most `timeout_ms` (kTimedOut). Calls leave in the order
   // in which Call() was entered, provided the connection stands. Borrows nothing after its first
-  // suspension. An error that the server answered comes back as it was sent.
+  // suspension. An error that the server answered comes back as it was sent. The caller resumes in
+  // the read loop, in the place of the answer among the pushes: it has run up to its next
+  // suspension before what came after the answer is looked at. kUnavailable also when 64 MiB wait
+  // to be sent; kTooBig: over the bounds of a frame; kCancelled: Close() was called, or the
+  // coroutine was cancelled.
   virtual asio::awaitable<Result<Answer>> Call(uint32_t method, std::string body,
                                                std::vector<Buffer> payload, int64_t timeout_ms) = 0;
 
@@ -56,7 +60,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // As Call(), for use inside the OnConnect handler only.
   virtual asio::awaitable<Result<Answer>> CallNow(uint32_t method, std::string body,
                                                   int64_t timeout_ms) = 0;
-  // Called when a connection that stood is lost.
+  // Called when a connection that stood is lost, before its calls fail; not after Close().
   virtual void OnDisconnect(std::function<void()> handler) = 0;
 
   virtual bool connected() const = 0;
@@ -72,7 +76,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
 template <typename ResponseMessage>
 asio::awaitable<Result<ResponseMessage>> CallFor(std::shared_ptr<Channel> channel, uint32_t method,
                                                  std::string body, int64_t timeout_ms) {
-  auto answer = co_await channel->Call(method, std::move(body), {}, timeout_ms);
+  std::vector<Buffer> no_payload;
+  auto answer = co_await channel->Call(method, std::move(body), std::move(no_payload), timeout_ms);
   if (!answer) co_return Fail(answer.error());
   co_return Parse<ResponseMessage>(answer->body);
 }

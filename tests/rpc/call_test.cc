@@ -15,13 +15,6 @@
 namespace ringfs::rpc {
 namespace {
 
-constexpr int64_t kPlenty = 10'000;  // ms; longer than the test waits for anything
-
-asio::awaitable<Result<Answer>> Ask(std::shared_ptr<Channel> channel, uint32_t method,
-                                    std::string body, int64_t timeout_ms = kPlenty) {
-  return channel->Call(method, std::move(body), {}, timeout_ms);
-}
-
 asio::awaitable<void> AskInto(std::shared_ptr<Channel> channel, uint32_t method, std::string body,
                               int64_t timeout_ms, std::vector<Result<Answer>>* answers) {
   Result<Answer> answer = co_await Ask(std::move(channel), method, std::move(body), timeout_ms);

@@ -11,8 +11,6 @@
 namespace ringfs::rpc {
 namespace {
 
-constexpr int64_t kPlenty = 10'000;
-
 ServerOptions Impatient() {
   ServerOptions options;
   options.keepalive_ms = 20;
@@ -233,7 +231,7 @@ TEST(PausedConnection, IsHeldAliveByItsServer) {
   Spawn(
       cluster.io.get_executor(),
       [](Cluster& c, Result<Answer>& out, bool& done) -> asio::awaitable<void> {
-        out = co_await c.channel->Call(kHold, "x", {}, kPlenty);
+        out = co_await Ask(c.channel, kHold, "x");
         done = true;
       }(cluster, answer, answered),
       "ask");
@@ -282,7 +280,7 @@ Error ErrorAfter(const std::string& bytes, bool dies) {
       }(server, bytes, dies),
       "raw server");
   cluster.Run([](Cluster& c, Result<Answer>& out) -> asio::awaitable<void> {
-    out = co_await c.channel->Call(kEcho, "x", {}, kPlenty);
+    out = co_await Ask(c.channel, kEcho, "x");
   }(cluster, answer));
   EXPECT_FALSE(answer);
   return answer ? Error{} : answer.error();

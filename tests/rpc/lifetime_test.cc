@@ -9,17 +9,16 @@
 namespace ringfs::rpc {
 namespace {
 
-constexpr int64_t kPlenty = 10'000;
-
 asio::awaitable<void> AskAndSay(std::shared_ptr<Channel> channel, uint32_t method, bool* ended) {
-  const Result<Answer> answer = co_await channel->Call(method, "x", {}, kPlenty);
+  const Result<Answer> answer = co_await Ask(channel, method, "x");
   EXPECT_EQ(answer.code(), Errc::kCancelled);
   *ended = true;
 }
 
 // As AskAndSay(), without holding the channel meanwhile.
 asio::awaitable<void> AskBorrowed(Channel* channel, bool* ended) {
-  const Result<Answer> answer = co_await channel->Call(kHold, "x", {}, kPlenty);
+  auto call = channel->Call(kHold, "x", {}, kPlenty);
+  const Result<Answer> answer = co_await std::move(call);
   EXPECT_EQ(answer.code(), Errc::kCancelled);
   *ended = true;
 }
@@ -93,7 +92,7 @@ TEST(Lifetime, ServerMayStopInsideACall) {
   Errc code = Errc::kOk;
 
   cluster.Run([](Cluster& c, Errc& out) -> asio::awaitable<void> {
-    const Result<Answer> answer = co_await c.channel->Call(kEcho, "x", {}, kPlenty);
+    const Result<Answer> answer = co_await Ask(c.channel, kEcho, "x");
     out = answer.code();
   }(cluster, code));
 

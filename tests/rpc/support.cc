@@ -148,6 +148,11 @@ asio::awaitable<void> RawPeer::WaitForEnd() {
   }
 }
 
+asio::awaitable<Result<Answer>> Ask(std::shared_ptr<Channel> channel, uint32_t method,
+                                    std::string body, int64_t timeout_ms) {
+  return channel->Call(method, std::move(body), {}, timeout_ms);
+}
+
 std::string BytesOf(const OutFrame& frame) {
   std::string bytes(reinterpret_cast<const char*>(frame.header.data()), frame.header.size());
   bytes += frame.body;

@@ -88,6 +88,11 @@ class RawPeer {
   asio::ip::tcp::socket socket_;
 };
 
+inline constexpr int64_t kPlenty = 10'000;  // ms; longer than a test waits for anything
+
+// A call without payload.
+asio::awaitable<Result<Answer>> Ask(std::shared_ptr<Channel> channel, uint32_t method,
+                                    std::string body, int64_t timeout_ms = kPlenty);
 std::string BytesOf(const OutFrame& frame);
 std::string_view TextOf(const Buffer& buffer);
 Buffer BufferOf(std::string_view text);
