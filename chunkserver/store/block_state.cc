@@ -174,16 +174,24 @@ uint64_t DigestOf(const BlockState& state) {
 }
 
 bool Fits(const BlockUpdate& update, const BlockState& state) {
-  std::vector<bool> placed(CeilDiv(UnitCount(update.length), kUnitsPerCluster));
-  for (size_t i = 0; i < placed.size() && i < state.clusters.size() && !update.replaces; ++i) {
-    placed[i] = state.clusters[i].address != kNoCluster;
+  const uint32_t clusters = CeilDiv(UnitCount(update.length), kUnitsPerCluster);
+  std::vector<bool> has_address(clusters);
+  for (size_t i = 0; i < clusters && i < state.clusters.size() && !update.replaces; ++i) {
+    has_address[i] = state.clusters[i].address != kNoCluster;
   }
+  std::vector<bool> placed(clusters);
   for (const ClusterPlace& place : update.places) {
+    if (placed[place.cluster]) {
+      return false;
+    }
     placed[place.cluster] = true;
+    has_address[place.cluster] = true;
   }
+  bool holes = false;
   for (const UnitRun& run : update.runs) {
+    holes = holes || run.kind == RunKind::kHole;
     for (uint32_t i = 0; i < run.count && run.kind != RunKind::kHole; ++i) {
-      if (!placed[(run.first + i) / kUnitsPerCluster]) {
+      if (holes || !has_address[(run.first + i) / kUnitsPerCluster]) {
         return false;
       }
     }
