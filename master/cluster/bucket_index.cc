@@ -1,5 +1,6 @@
 #include "master/cluster/bucket_index.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/check.h"
@@ -14,6 +15,11 @@ KnownBucket FromWire(const wire::Bucket& bucket) {
     known.members.push_back(Member{ServerId{bucket.servers(i)}, bucket.states(i)});
   }
   return known;
+}
+
+bool Names(const Members& members, ServerId server) {
+  return std::any_of(members.begin(), members.end(),
+                     [&](const Member& member) { return member.server == server; });
 }
 
 }  // namespace
@@ -46,23 +52,24 @@ const KnownBucket* BucketIndex::Find(const BucketRef& ref) const {
   return &found->second[Raw(ref.bucket)];
 }
 
+// Most changes leave the servers what they are: the sets are touched only where they change.
 void BucketIndex::Put(const BucketRef& ref, KnownBucket bucket) {
   KnownBucket& known = pools_.at(ref.pool).at(Raw(ref.bucket));
   for (const Member& member : known.members) {
     PerServer& server = servers_[member.server];
-    server.buckets.erase(ref);
+    if (!Names(bucket.members, member.server)) server.buckets.erase(ref);
     if (member.state != wire::MEMBER_SYNCING) continue;
     --server.syncing;
     --syncing_;
   }
-  known = std::move(bucket);
-  for (const Member& member : known.members) {
+  for (const Member& member : bucket.members) {
     PerServer& server = servers_[member.server];
-    server.buckets.insert(ref);
+    if (!Names(known.members, member.server)) server.buckets.insert(ref);
     if (member.state != wire::MEMBER_SYNCING) continue;
     ++server.syncing;
     ++syncing_;
   }
+  known = std::move(bucket);
 }
 
 const std::set<BucketRef>& BucketIndex::Of(ServerId server) const {

@@ -1,10 +1,9 @@
 #include "master/cluster/planner.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "master/cluster/bucket_step.h"
 
 namespace ringfs::master {

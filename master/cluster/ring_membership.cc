@@ -1,10 +1,9 @@
 #include "master/cluster/ring_membership.h"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "master/state/state_machine.h"
 
 namespace ringfs::master {
