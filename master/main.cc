@@ -1,6 +1,7 @@
 // ringfs-master: names, locks, sessions and the cluster map.
 #include <CLI/CLI.hpp>
 #include <asio/io_context.hpp>
+#include <asio/post.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/rpc/server.h"
+#include "master/cluster/ring_membership.h"
 #include "master/service/format.h"
 #include "master/service/service.h"
 #include "master/state/database.h"
@@ -93,7 +95,11 @@ int Serve(const Flags& flags) {
   ServiceOptions options;
   options.session_ttl_ms = static_cast<int64_t>(flags.session_ttl_s * 1000);
   options.seed = std::random_device()();
-  MasterService service(io.get_executor(), **state, clock, nullptr, options);
+  PlannerOptions planner;
+  planner.initial_servers = flags.initial_servers;
+  planner.lease_ms = options.lease_ms;
+  RingMembership membership(planner);
+  MasterService service(io.get_executor(), **state, clock, &membership, options);
   int status = 0;
   service.Start([&](const Error&) {
     status = 1;
@@ -103,7 +109,8 @@ int Serve(const Flags& flags) {
   const Result<std::string> address = server.Listen(flags.listen);
   if (!address) return FailToStart(kProgram, address.error());
   Spawn(io.get_executor(), EndBySignal(io, server, service), "end by signal");
-  AnnounceReady(kProgram, *address);
+  // Signals are waited for by then.
+  asio::post(io, [&] { AnnounceReady(kProgram, *address); });
   io.run();
   return status;
 }
