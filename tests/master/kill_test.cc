@@ -25,7 +25,7 @@ using testing::HasSubstr;
 class MasterProgram : public testing::Test {
  protected:
   MasterProgram() {
-    std::string name = testing::TempDir() + "/ringfs-master-XXXXXX";
+    std::string name = testing::TempDir() + "/ringfs-master-" + std::string(6, 'X');
     RINGFS_CHECK(mkdtemp(name.data()) != nullptr);
     directory_ = name;
   }
