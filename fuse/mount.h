@@ -21,8 +21,8 @@ enum class Atime { kRelatime, kNoatime, kStrict };
 // Threads: the thread of `executor`.
 class Mount {
  public:
-  Mount(asio::any_io_executor executor, client::Filesystem& filesystem)
-      : executor(std::move(executor)), filesystem(filesystem) {}
+  Mount(asio::any_io_executor runs_on, client::Filesystem& mounted)
+      : executor(std::move(runs_on)), filesystem(mounted) {}
 
   asio::any_io_executor executor;
   client::Filesystem& filesystem;  // borrowed

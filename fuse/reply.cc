@@ -7,6 +7,7 @@
 
 #include <asio/awaitable.hpp>
 #include <cerrno>
+#include <csignal>
 #include <fstream>
 #include <string>
 
