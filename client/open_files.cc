@@ -77,8 +77,7 @@ std::vector<wire::OpenInode> OpenFiles::List() const {
   return open;
 }
 
-size_t OpenFiles::Fence() {
-  size_t fenced = 0;
+void OpenFiles::Fence() {
   for (const auto& [id, handle] : handles_) {
     if (handle->fenced) continue;
     const bool unsynced = handle->writes_in_flight > 0 || handle->write_failed ||
@@ -86,7 +85,6 @@ size_t OpenFiles::Fence() {
     if (handle->locks.empty() && !unsynced) continue;
     handle->fenced = true;
     --CountOf(*handle->inode, handle->mode);
-    ++fenced;
     spdlog::error("inode {}: an open file {} answers with an error until it is closed",
                   Raw(handle->inode->id),
                   handle->locks.empty() ? "with unsynced writes" : "that was locked");
@@ -95,7 +93,6 @@ size_t OpenFiles::Fence() {
     inode->appending = false;
     inode->range_owners.clear();
   }
-  return fenced;
 }
 
 std::vector<std::shared_ptr<Inode>> OpenFiles::Dirty() const {

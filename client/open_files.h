@@ -88,8 +88,8 @@ class OpenFiles {
   // What is open, for the master.
   std::vector<wire::OpenInode> List() const;
   // The session has expired. Handles with a lock, or with writes that failed, are under way or are
-  // not known to be on the platters, are fenced until they are closed. Returns how many.
-  size_t Fence();
+  // not known to be on the platters, are fenced until they are closed.
+  void Fence();
 
   void MarkDirty(Inode& inode, const BlockKey& key, DirtyBlock block);
   // The block is on the platters in this version. A newer write keeps it dirty.
