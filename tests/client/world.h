@@ -58,7 +58,7 @@ class World {
   void AwaitVoid(asio::awaitable<void> work);
   // Runs until `condition` holds; fails the test after ten seconds.
   void RunUntil(const std::function<bool()>& condition);
-  // Lets everything run that is ready, and what that makes ready.
+  // Lets everything run that is ready, and what that makes ready. Timers are not waited for.
   void Settle();
 
   // Calls with fewer words. The file is opened for reading and writing.
