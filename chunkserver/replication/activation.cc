@@ -124,9 +124,11 @@ asio::awaitable<Result<void>> Activation::Gather(Place place, Comparison& compar
 }
 
 asio::awaitable<Result<void>> Activation::MakeEqual(Place place, Comparison comparison) {
+  const BlockVersion nothing_attempted;
   for (auto& [key, holdings] : comparison) {
     if (AllEqual(holdings) || Dropped(place, key, holdings)) continue;
-    const Result<void> made = co_await equaliser_.MakeEqual(place, key, holdings, BlockVersion{});
+    const Result<void> made =
+        co_await equaliser_.MakeEqual(place, key, holdings, nothing_attempted);
     if (made) continue;
     if (made.code() != Errc::kCorrupted && made.code() != Errc::kNoSpace) co_return made;
     spdlog::error("block {}: the newest version cannot be copied to all members: {}", Describe(key),

@@ -25,11 +25,15 @@ asio::awaitable<Result<void>> Fence::Admit(SessionId session) {
   co_return Result<void>();
 }
 
-asio::awaitable<void> Fence::Close(std::vector<SessionId> sessions) {
+void Fence::Forbid(const std::vector<SessionId>& sessions) {
   for (const SessionId session : sessions) {
     live_.erase(session);
     Remember(session);
   }
+}
+
+asio::awaitable<void> Fence::Close(std::vector<SessionId> sessions) {
+  Forbid(sessions);
   const auto unfinished = [this](SessionId session) { return unfinished_.contains(session); };
   while (std::any_of(sessions.begin(), sessions.end(), unfinished)) co_await changed_.Wait();
 }

@@ -49,7 +49,9 @@ class Fence {
   // ordered.
   bool IsLive(SessionId session) const { return live_.contains(session); }
 
-  // From now on nothing of these sessions is ordered; returns when nothing is unfinished.
+  // From now on nothing of these sessions is ordered.
+  void Forbid(const std::vector<SessionId>& sessions);
+  // As Forbid(); returns when nothing of them is unfinished.
   asio::awaitable<void> Close(std::vector<SessionId> sessions);
   // Contact with the master was lost for so long that sessions may have been fenced without us.
   void ForgetLive() { ++generation_, live_.clear(); }

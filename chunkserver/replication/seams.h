@@ -60,7 +60,7 @@ class MasterCalls {
  public:
   virtual ~MasterCalls() = default;
   virtual asio::awaitable<Result<bool>> IsLive(SessionId session) = 0;
-  // Asks for the newest map; it is installed on return. Callers at the same time share one call.
+  // Asks for the newest map; it is installed on return.
   virtual asio::awaitable<Result<void>> RefreshMap() = 0;
   virtual asio::awaitable<Result<void>> ReportSynced(PoolId pool, BucketId bucket,
                                                      uint64_t version) = 0;

@@ -44,7 +44,6 @@ class Scenario {
     Spawn(world_.executor(), MakeFaults(), "the faults");
     StartClients();
     if (!StepUntilDone("clients")) return;
-    Heal();
     if (!StepUntilAllServe()) return;
     if (plan_.faults == Faults::kOne && !SyncAndLosePower()) return;
     FakeClient reader(servers_, history_, numbers_, 50, plan_.client);
@@ -65,7 +64,7 @@ class Scenario {
     plan.replicas = static_cast<uint32_t>(world.Pick(2, std::min<int64_t>(3, plan.servers)));
     plan.bucket_bits = static_cast<uint32_t>(world.Pick(0, 1));
     plan.client.sync = plan.faults != Faults::kOne;
-    if (world.Chance(0.5)) world.SetLoss(0.02, 0.05);
+    if (plan.faults == Faults::kPower && world.Chance(0.5)) world.SetLoss(0.02, 0.05);
     return plan;
   }
 
@@ -95,15 +94,24 @@ class Scenario {
       }
     }
     Heal();
+    faults_over_ = true;
   }
 
   ServerId AnyServer() { return ServerId{static_cast<uint32_t>(world_.Pick(1, plan_.servers))}; }
 
+  // Whether every copy may be counted on.
+  bool AllWhole() {
+    for (const ServerId id : servers_.ids()) {
+      if (servers_.Live(id) == nullptr) return false;
+    }
+    return master_.AllServe();
+  }
+
   void DisturbOnce() {
+    if (plan_.faults == Faults::kOne && (!AllWhole() || world_.AnyCut())) return;
     const ServerId server = AnyServer();
     const int64_t kind = world_.Pick(0, 9);
     if (kind < 4) {
-      if (plan_.faults == Faults::kOne && !master_.AllServe()) return;
       servers_.Crash(server);
       world_.After(world_.Pick(1, 5000), [this, server] {
         if (!over_) servers_.Start(server);
@@ -150,8 +158,7 @@ class Scenario {
     return true;
   }
   bool StepUntilAllServe() {
-    const int64_t heal_ms = std::max<int64_t>(world_.NowMs(), kFaultsMs) + 10;
-    while (world_.NowMs() < heal_ms || !master_.AllServe()) {
+    while (!faults_over_ || !AllWhole()) {
       if (!Step()) {
         ADD_FAILURE() << "the buckets did not get all members back by " << world_.NowMs();
         return false;
@@ -162,7 +169,7 @@ class Scenario {
   }
   // Members that were set aside by an order are taken back.
   void Restore() {
-    if (world_.NowMs() < kFaultsMs) return;
+    if (!faults_over_) return;
     if (!master_.AllServe() && world_.Chance(0.001)) {
       for (const ServerId id : servers_.ids()) master_.TakeAllBack(id);
     }
@@ -213,6 +220,7 @@ class Scenario {
   History history_;
   Numbers numbers_;
   std::vector<std::unique_ptr<FakeClient>> clients_;
+  bool faults_over_ = false;
   bool over_ = false;
 };
 

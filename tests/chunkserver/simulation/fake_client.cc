@@ -47,10 +47,13 @@ FakeClient::Route FakeClient::Find(const BlockKey& key) const {
   const auto& buckets = servers_.master().buckets();
   const uint32_t bits = buckets.size() == 1 ? 0 : 1;
   const FakeMaster::Bucket& bucket = buckets[Raw(BucketOf(key.data, key.index, bits))];
+  Route route;
+  route.version = bucket.version;
   for (const Member& member : bucket.members) {
-    if (member.state == MemberState::kServing) return Route{bucket.version, member.server};
+    if (member.state == MemberState::kServing) route.serving.push_back(member.server);
   }
-  return Route{bucket.version, ServerId{1}};
+  route.head = route.serving.front();  // the last one is never set aside
+  return route;
 }
 
 asio::awaitable<void> FakeClient::Run() {
@@ -73,7 +76,10 @@ asio::awaitable<void> FakeClient::Run() {
 asio::awaitable<void> FakeClient::ReadAll() {
   NewSession();
   for (uint64_t block = 0; block < options_.blocks; ++block) {
-    for (uint32_t cell = 0; cell < options_.cells; ++cell) co_await Read(Register{block, cell});
+    for (uint32_t cell = 0; cell < options_.cells; ++cell) {
+      const Register at{block, cell};
+      co_await Read(at);
+    }
   }
   --numbers_.running;
 }
@@ -150,13 +156,12 @@ asio::awaitable<void> FakeClient::SyncAll() {
     for (bool synced = false; !synced;) {
       synced = true;
       const Route route = Find(key);
-      for (const ServerId server : servers_.ids()) {
+      for (const ServerId server : route.serving) {
         const SyncItem item{key, route.version};
         auto serve = [this, server, item] { return ServeSync(server, item); };
         const Result<void> done =
             co_await world.Call<void>(node_, Raw(server), std::move(serve), 1500);
-        const bool not_there = done.code() == Errc::kNotServing;
-        synced = synced && (done || (not_there && server != route.head));
+        synced = synced && done;
       }
       if (!synced) co_await Pause(world, 50);
     }

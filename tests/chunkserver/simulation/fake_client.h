@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
+#include <vector>
 
 #include "tests/chunkserver/simulation/fake_server.h"
 #include "tests/chunkserver/simulation/history.h"
@@ -42,6 +42,7 @@ class FakeClient {
   struct Route {
     uint64_t version = 0;
     ServerId head{0};
+    std::vector<ServerId> serving;
   };
   void NewSession();
   BlockKey Key(uint64_t block) const { return BlockKey{PoolId{1}, DataId{block + 1}, 0}; }

@@ -57,6 +57,7 @@ class World final : public Timers {
   // Messages from `from` to `to` are lost.
   void Cut(NodeId from, NodeId to) { cut_.insert({from, to}); }
   void Mend(NodeId from, NodeId to) { cut_.erase({from, to}); }
+  bool AnyCut() const { return !cut_.empty(); }
   void HealNetwork() { cut_.clear(), loss_ = 0, slow_ = 0; }
   void SetLoss(double loss, double slow) { loss_ = loss, slow_ = slow; }
 

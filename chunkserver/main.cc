@@ -1,0 +1,81 @@
+#include <asio/io_context.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "chunkserver/server.h"
+#include "common/async.h"
+#include "common/daemon.h"
+#include "common/log.h"
+
+namespace {
+
+using ringfs::Result;
+using ringfs::chunkserver::ChunkServer;
+using ringfs::chunkserver::ServerOptions;
+
+constexpr char kName[] = "ringfs-chunkserver";
+
+void AddFlags(CLI::App& app, ServerOptions& options) {
+  app.add_option("--data", options.directories, "directory for blocks; may be given several times")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--listen", options.listen, "address to listen on; port 0 picks a free one")
+      ->required()
+      ->type_name("HOST:PORT");
+  app.add_option("--master", options.masters, "where the master is")
+      ->required()
+      ->delimiter(',')
+      ->type_name("HOST:PORT");
+  app.add_option(
+         "--advertise", options.advertise,
+         "address that clients and other servers connect to; what it listens on if not given")
+      ->type_name("HOST:PORT");
+  app.add_option("--zone", options.zone, "failure domain above the host")->type_name("NAME");
+  app.add_option("--weight", options.weight, "share of the data, 100 for an ordinary server")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_flag("--new", options.accept_new, "take data directories that are not empty as new ones");
+}
+
+asio::awaitable<void> Start(ChunkServer& server, int& status) {
+  const Result<std::string> address = co_await server.Start();
+  if (address) {
+    ringfs::AnnounceReady(kName, *address);
+    co_return;
+  }
+  if (address.code() != ringfs::Errc::kCancelled) {
+    status = ringfs::FailToStart(kName, address.error());
+  }
+  server.Stop();
+  std::raise(SIGTERM);  // for the one who waits for a signal
+}
+
+asio::awaitable<void> EndOnSignal(ChunkServer& server) {
+  const Result<int> signal = co_await ringfs::WaitForEndSignal();
+  if (signal) spdlog::info("ending");
+  ringfs::AnnounceStopping();
+  server.Stop();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ringfs::IgnoreBrokenPipes();
+  ServerOptions options;
+  CLI::App app("Stores blocks of a ringfs cluster.", kName);
+  AddFlags(app, options);
+  if (const auto end = ringfs::ParseFlags(app, argc, argv)) return *end;
+
+  ringfs::SystemClock clock;
+  asio::io_context io(1);
+  int status = EXIT_SUCCESS;
+  {
+    ChunkServer server(io.get_executor(), clock, std::move(options));
+    ringfs::Spawn(io.get_executor(), EndOnSignal(server), "signals");
+    ringfs::Spawn(io.get_executor(), Start(server, status), "start");
+    io.run();
+    if (!server.Flush() && status == EXIT_SUCCESS) status = EXIT_FAILURE;
+  }
+  return status;
+}

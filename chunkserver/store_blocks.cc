@@ -1,0 +1,172 @@
+#include "chunkserver/store_blocks.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "chunkserver/wire.h"
+#include "common/async.h"
+#include "common/crc32c.h"
+
+namespace ringfs::chunkserver {
+namespace {
+
+constexpr size_t kListPage = 1024;
+
+Result<void> CheckData(const BlockChange& change) {
+  if (change.data.empty()) return {};
+  if (PieceChecksums(change.offset, change.data.front().bytes()) == change.checksums) return {};
+  return Fail(Errc::kCorrupted, "the bytes of a change do not match their checksums");
+}
+
+Result<void> ApplyTo(StoreSet& stores, const BlockChange& change, bool sync) {
+  Result<void> checked = CheckData(change);
+  if (!checked) return checked;
+  Result<void> applied = stores.Apply(change);
+  if (!applied || !sync) return applied;
+  return stores.Sync(std::span(&change.key, 1));
+}
+
+Result<BlockData> ReadFrom(StoreSet& stores, const BlockKey& key, uint32_t offset,
+                           uint32_t length) {
+  Result<BlockData> data = stores.Read(key, offset, length);
+  if (!data) return data;
+  if (Crc32cUnits(data->data.bytes()) == data->checksums) return data;
+  return Fail(Errc::kCorrupted, "the bytes on the disk do not match their checksums");
+}
+
+// All writes that the stores remember of the block.
+std::vector<TagRecord> TagsOf(StoreSet& stores, const BlockKey& key) {
+  std::vector<TagRecord> tags;
+  for (const SessionId session : stores.TaggedSessions()) {
+    for (uint32_t channel = 0; channel < kMaxChannels; ++channel) {
+      const std::optional<LastWrite> last = stores.LastTag(session, channel);
+      if (!last || last->key != key) continue;
+      tags.push_back(TagRecord{WriteTag{session, channel, last->sequence}, last->version});
+    }
+  }
+  return tags;
+}
+
+Result<BlockCopy> CopyFrom(StoreSet& stores, const BlockKey& key) {
+  Result<BlockData> data = ReadFrom(stores, key, 0, kMaxBlockSize);
+  if (!data) return Fail(data.error());
+  BlockCopy copy;
+  copy.version = data->version;
+  copy.data = std::move(data->data);
+  copy.checksums = std::move(data->checksums);
+  copy.tags = TagsOf(stores, key);
+  return copy;
+}
+
+Result<void> RemoveDurably(StoreSet& stores, PoolId pool, DataId data, uint32_t from) {
+  std::vector<BlockKey> keys;
+  for (uint32_t next = from;;) {
+    const auto page = stores.ListData(pool, data, next, kListPage);
+    if (!page) return Fail(page.error());
+    for (const BlockInfo& info : *page) keys.push_back(info.key);
+    if (page->size() < kListPage) break;
+    next = page->back().key.index + 1;
+  }
+  if (keys.empty()) return {};
+  Result<void> removed = stores.RemoveData(pool, data, from);
+  if (!removed) return removed;
+  return stores.Sync(keys);
+}
+
+}  // namespace
+
+asio::awaitable<Result<void>> StoreBlocks::Apply(BlockChange change, std::vector<TagRecord> tags,
+                                                 bool sync) {
+  if (!tags.empty() && !change.tag) change.tag = tags.back().tag;
+  auto job = [&] { return ApplyTo(stores_, change, sync); };
+  Result<void> applied = co_await RunOn(pool_, std::move(job));
+  if (!applied) co_return applied;
+  for (const TagRecord& record : tags) {
+    LastWrite& last = copied_tags_[TagKey{record.tag.session, record.tag.channel}];
+    if (last.sequence > record.tag.sequence) continue;
+    last = LastWrite{record.tag.sequence, change.key, record.version};
+  }
+  co_return applied;
+}
+
+asio::awaitable<Result<BlockData>> StoreBlocks::Read(BlockKey key, uint32_t offset,
+                                                     uint32_t length) {
+  auto job = [&] { return ReadFrom(stores_, key, offset, length); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+asio::awaitable<Result<BlockCopy>> StoreBlocks::ReadCopy(BlockKey key) {
+  auto job = [&] { return CopyFrom(stores_, key); };
+  Result<BlockCopy> copy = co_await RunOn(pool_, std::move(job));
+  if (!copy) co_return copy;
+  for (const auto& [at, last] : copied_tags_) {
+    if (last.key != key) continue;
+    copy->tags.push_back(TagRecord{WriteTag{at.first, at.second, last.sequence}, last.version});
+  }
+  co_return copy;
+}
+
+asio::awaitable<Result<BlockInfo>> StoreBlocks::Stat(BlockKey key) {
+  auto job = [&] { return stores_.Stat(key); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+asio::awaitable<Result<std::vector<BlockInfo>>> StoreBlocks::List(PoolId pool, BucketId bucket,
+                                                                  std::optional<BlockKey> after,
+                                                                  uint32_t limit) {
+  auto job = [&] { return stores_.List(pool, bucket, after, limit); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+asio::awaitable<Result<void>> StoreBlocks::Sync(std::vector<BlockKey> keys) {
+  auto job = [&] { return stores_.Sync(keys); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+asio::awaitable<Result<void>> StoreBlocks::Remove(BlockKey key) {
+  auto job = [&]() -> Result<void> {
+    Result<void> removed = stores_.Remove(key);
+    if (!removed) return removed;
+    return stores_.Sync(std::span(&key, 1));
+  };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+asio::awaitable<Result<void>> StoreBlocks::RemoveData(PoolId pool, DataId data, uint32_t from) {
+  auto job = [&] { return RemoveDurably(stores_, pool, data, from); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+std::optional<LastWrite> StoreBlocks::LastTag(SessionId session, uint32_t channel) {
+  std::optional<LastWrite> last = stores_.LastTag(session, channel);
+  if (copied_tags_.empty()) return last;
+  const auto copied = copied_tags_.find(TagKey{session, channel});
+  if (copied == copied_tags_.end()) return last;
+  if (last && last->sequence >= copied->second.sequence) return last;
+  return copied->second;
+}
+
+bool StoreBlocks::MayMiss(PoolId pool, BucketId bucket) {
+  return stores_out_ > 0 && stores_.MayMiss(pool, bucket);
+}
+
+asio::awaitable<Result<void>> StoreBlocks::SyncAll() {
+  auto job = [&] { return stores_.SyncAll(); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+asio::awaitable<Result<void>> StoreBlocks::DropTags(SessionId session) {
+  std::erase_if(copied_tags_, [&](const auto& entry) { return entry.first.first == session; });
+  auto job = [&] { return stores_.DropTags(session); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
+size_t StoreBlocks::LookForFailures() {
+  size_t out = 0;
+  for (const StoreSet::Status& status : stores_.Statuses()) out += status.error ? 1 : 0;
+  const size_t before = std::exchange(stores_out_, out);
+  return out > before ? out - before : 0;
+}
+
+}  // namespace ringfs::chunkserver

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <asio/thread_pool.hpp>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "chunkserver/replication/seams.h"
+#include "chunkserver/store/store_set.h"
+
+namespace ringfs::chunkserver {
+
+// The blocks of the data directories: calls of the stores, made on a pool of threads.
+//
+// Threads: the protocol's; `pool` has threads of its own, which only call the stores.
+class StoreBlocks final : public LocalBlocks {
+ public:
+  // Borrows both.
+  StoreBlocks(asio::thread_pool& pool, StoreSet& stores) : pool_(pool), stores_(stores) {}
+
+  asio::awaitable<Result<void>> Apply(BlockChange change, std::vector<TagRecord> tags,
+                                      bool sync) override;
+  asio::awaitable<Result<BlockData>> Read(BlockKey key, uint32_t offset, uint32_t length) override;
+  asio::awaitable<Result<BlockCopy>> ReadCopy(BlockKey key) override;
+  asio::awaitable<Result<BlockInfo>> Stat(BlockKey key) override;
+  asio::awaitable<Result<std::vector<BlockInfo>>> List(PoolId pool, BucketId bucket,
+                                                       std::optional<BlockKey> after,
+                                                       uint32_t limit) override;
+  asio::awaitable<Result<void>> Sync(std::vector<BlockKey> keys) override;
+  asio::awaitable<Result<void>> Remove(BlockKey key) override;
+  asio::awaitable<Result<void>> RemoveData(PoolId pool, DataId data, uint32_t from) override;
+  std::optional<LastWrite> LastTag(SessionId session, uint32_t channel) override;
+  bool MayMiss(PoolId pool, BucketId bucket) override;
+
+  asio::awaitable<Result<void>> SyncAll();
+  // Forgets the writes of a session that is no more.
+  asio::awaitable<Result<void>> DropTags(SessionId session);
+  // Looks which stores are out; returns how many have come to be so since the last look.
+  size_t LookForFailures();
+  bool AnyOut() const { return stores_out_ > 0; }
+  StoreSet& stores() { return stores_; }
+
+ private:
+  using TagKey = std::pair<SessionId, uint32_t>;
+
+  asio::thread_pool& pool_;
+  StoreSet& stores_;
+  // What came with copies of blocks. The store keeps one with each change, these only memory does:
+  // a server that restarts has its buckets compared again.
+  std::map<TagKey, LastWrite> copied_tags_;
+  size_t stores_out_ = 0;
+};
+
+}  // namespace ringfs::chunkserver
