@@ -57,8 +57,13 @@ void Planner::BucketsSynced(ServerId server, const std::vector<wire::SyncedBucke
     const BucketRef ref{PoolId{synced.pool()}, BucketId{synced.bucket()}};
     const KnownBucket* bucket = index_.Find(ref);
     if (bucket == nullptr || bucket->version != synced.version()) continue;
-    synced_[ref].emplace_back(server, synced.version());
-    dirty_.insert(ref);
+    const Member syncing{server, wire::MEMBER_SYNCING};
+    if (std::count(bucket->members.begin(), bucket->members.end(), syncing) == 0) continue;
+    auto& reports = synced_[ref];
+    const std::pair report(server, synced.version());
+    if (std::count(reports.begin(), reports.end(), report) > 0) continue;
+    reports.push_back(report);
+    ++reports_[server];
   }
 }
 
@@ -70,6 +75,7 @@ std::vector<wire::ChangeMembers> Planner::Decide(const ClusterView& view, int64_
   if (placed_) {
     RenewWish(now_ns);
     throttle_.LookAtTime(now_ns);
+    TakeReports(now_ns);
     for (const BucketRef& ref : std::exchange(dirty_, {})) Judge(ref);
     // Each round leaves fewer that wait, or no room for them.
     for (auto ready = throttle_.TakeReady(index_, servers_); !ready.empty();
@@ -80,7 +86,7 @@ std::vector<wire::ChangeMembers> Planner::Decide(const ClusterView& view, int64_
     PlaceFirst();
   }
   servers_.RestartsDone();
-  synced_.clear();
+  if (reports_.empty()) synced_.clear();
   TakeTime(now_ns);
   return ToCommands(decided_, index_);
 }
@@ -196,6 +202,18 @@ WantedTable Planner::MembersOf(PoolId pool) const {
     for (const Member& member : bucket.members) members.push_back(member.server);
   }
   return table;
+}
+
+void Planner::TakeReports(int64_t now_ns) {
+  if (reports_.empty()) return;
+  if (reports_since_ns_ == 0) reports_since_ns_ = now_ns;
+  const bool enough = std::any_of(reports_.begin(), reports_.end(), [&](const auto& of) {
+    return of.second >= std::min(options_.reports_together, index_.Syncing(of.first));
+  });
+  if (!enough && now_ns < reports_since_ns_ + options_.span_ms * kNsPerMs) return;
+  for (const auto& [ref, servers] : synced_) dirty_.insert(ref);
+  reports_.clear();
+  reports_since_ns_ = 0;
 }
 
 void Planner::Judge(const BucketRef& ref) {

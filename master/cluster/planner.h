@@ -22,6 +22,9 @@ struct PlannerOptions {
   uint32_t syncing_per_server = 32;   // buckets that are copied to a server at once
   uint32_t starts_per_span = 1024;    // buckets whose copying begins in a span
   int64_t span_ms = 100;
+  // Reports of members that have caught up are taken together, since each change of the map goes to
+  // everybody: so many of a server, or all it can make, or what has come after a span.
+  uint32_t reports_together = 16;
   int64_t wish_interval_ms = 1'000;  // the ring is asked at most so often: joins come in groups
 };
 
@@ -74,6 +77,7 @@ class Planner {
   void RenewWish(int64_t now_ns);
   bool AskRing(PoolId pool, const std::vector<RingServer>& ring);
   WantedTable MembersOf(PoolId pool) const;
+  void TakeReports(int64_t now_ns);
   void Judge(const BucketRef& ref);
   std::vector<ServerId> SyncedAt(const BucketRef& ref, const KnownBucket& bucket) const;
   void Change(const BucketRef& ref, Members members);
@@ -88,8 +92,10 @@ class Planner {
   bool loaded_ = false;
   bool placed_ = false;
   int64_t next_wish_ns_ = 0;
-  std::set<BucketRef> dirty_;  // to be looked at
-  std::map<BucketRef, std::vector<std::pair<ServerId, uint64_t>>> synced_;
+  std::set<BucketRef> dirty_;                                               // to be looked at
+  std::map<BucketRef, std::vector<std::pair<ServerId, uint64_t>>> synced_;  // reports, by version
+  std::map<ServerId, uint32_t> reports_;                                    // how many of synced_
+  int64_t reports_since_ns_ = 0;  // the oldest; 0: there is none
   std::set<BucketRef> decided_;   // in the last call of Decide()
   int64_t copying_since_ns_ = 0;  // 0: nothing is being copied
   uint64_t copies_done_ = 0;

@@ -12,13 +12,14 @@ bool SamePlace(const RingServer& a, const RingServer& b) {
          std::tie(b.identity, b.zone, b.host, b.weight);
 }
 
-// The ring bounds the sum of all weights; only their proportions matter.
+// The ring bounds the sum of all weights; only their proportions matter, and it takes its time by
+// their sum.
 void FitWeights(std::vector<RingServer>& servers) {
   uint64_t total = 0;
   for (const RingServer& server : servers) total += server.weight;
   if (total <= kMaxTotalWeight) return;
   for (RingServer& server : servers) {
-    const uint64_t weight = server.weight * (kMaxTotalWeight / 2) / total;
+    const uint64_t weight = server.weight * (kMaxTotalWeight / 8) / total;
     server.weight = static_cast<uint32_t>(std::max<uint64_t>(weight, 1));
   }
 }

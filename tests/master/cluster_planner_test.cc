@@ -214,7 +214,31 @@ TEST(Report, OfAnOldVersionMeansNothing) {
   EXPECT_EQ(cluster.Text(bucket), before);
 
   cluster.Report(1, bucket);
+  cluster.Pass(100);
   EXPECT_EQ(cluster.Text(bucket).find("1Y"), std::string::npos);
+}
+
+TEST(Report, IsTakenWithOthers) {
+  FakeCluster cluster =
+      Running(2, 2, 3, PlannerOptions{.syncing_per_server = 6, .reports_together = 3});
+  cluster.Restart(1);
+  const uint64_t commands = cluster.commands();
+
+  cluster.Report(1, 0);
+  cluster.Report(1, 1);
+  EXPECT_EQ(cluster.commands(), commands);
+  cluster.Report(1, 2);
+  EXPECT_EQ(cluster.commands(), commands + 1);
+  EXPECT_EQ(CountMembers(cluster, wire::MEMBER_SERVING, 1), 3u);
+  EXPECT_EQ(CountMembers(cluster, wire::MEMBER_SYNCING, 1), 5u) << "the next have begun";
+
+  cluster.Report(1, 3);
+  EXPECT_EQ(cluster.commands(), commands + 1);
+  cluster.Pass(100);
+  EXPECT_EQ(cluster.commands(), commands + 2) << "it does not wait for long";
+
+  for (const uint32_t bucket : {4u, 5u, 6u, 7u}) cluster.Report(1, bucket);
+  EXPECT_EQ(CountMembers(cluster, wire::MEMBER_SERVING, 1), 8u) << "there are no more to wait for";
 }
 
 TEST(Drain, EmptiesAServerWithoutEverHavingFewerCopies) {
@@ -327,8 +351,6 @@ TEST(Weight, MovesTheDifference) {
 TEST(Weight, MayBeBeyondWhatTheRingCounts) {
   FakeCluster cluster(2, 6, PlannerOptions{.initial_servers = 3});
   for (const uint32_t weight : {1'000'000u, 1'000'000u, 500'000u}) cluster.Join(weight);
-
-  cluster.Settle();
 
   EXPECT_EQ(cluster.planner().MeasureProgress(cluster.now_ns()).healthy, 64u);
 }

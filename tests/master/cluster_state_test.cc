@@ -69,7 +69,8 @@ class Cluster {
   }
 
   TestMaster master;
-  std::unique_ptr<RingMembership> membership = std::make_unique<RingMembership>(PlannerOptions{});
+  std::unique_ptr<RingMembership> membership =
+      std::make_unique<RingMembership>(PlannerOptions{.reports_together = 1});
 };
 
 TEST(RingMembership, PlacesAndRepairsTheRealTables) {
