@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,19 +25,33 @@ uint64_t ResidentBytes() {
   return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
+// The last member that serves stays in the table when its server is down: it does not count.
+uint32_t CountServing(const wire::Bucket& bucket, const std::set<uint32_t>& up) {
+  uint32_t serving = 0;
+  for (int i = 0; i < bucket.servers_size() && i < bucket.states_size(); ++i) {
+    if (bucket.states(i) == wire::MEMBER_SERVING && up.contains(bucket.servers(i))) ++serving;
+  }
+  return serving;
+}
+
 void CountBuckets(const Context& context, wire::StatusReply& reply) {
+  std::set<uint32_t> up;
+  for (const wire::ServerRecord* record : context.state.Servers()) {
+    const wire::ServerState state = record->server().state();
+    if (state == wire::SERVER_UP || state == wire::SERVER_DRAINING)
+      up.insert(record->server().id());
+  }
   uint64_t healthy = 0;
   uint64_t degraded = 0;
   uint64_t lost = 0;
   for (const wire::Pool& pool : context.state.Pools()) {
     for (const wire::BucketRecord& record : context.state.Buckets(PoolId{pool.id()})) {
-      const auto& states = record.bucket().states();
-      const auto serving = std::count(states.begin(), states.end(), wire::MEMBER_SERVING);
-      if (serving >= static_cast<int64_t>(pool.replicas())) {
+      const uint32_t serving = CountServing(record.bucket(), up);
+      if (serving >= pool.replicas()) {
         ++healthy;
       } else if (serving > 0) {
         ++degraded;
-      } else if (!states.empty()) {
+      } else if (!record.bucket().states().empty()) {
         ++lost;
       }
     }
