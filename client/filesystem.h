@@ -41,6 +41,7 @@ struct AttributeChange {
   std::optional<int64_t> atime_ns, mtime_ns;
   bool atime_now = false, mtime_now = false;
   bool kill_set_ids = false;
+  bool was_read = false;  // with atime_now alone: the content was read, ctime does not follow
 };
 
 // How a file is opened.

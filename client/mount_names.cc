@@ -26,6 +26,7 @@ void Fill(InodeId inode, const AttributeChange& change, wire::SetAttributes& set
   if (change.atime_ns) set.set_atime_ns(*change.atime_ns);
   if (change.mtime_ns) set.set_mtime_ns(*change.mtime_ns);
   set.set_atime_now(change.atime_now);
+  set.set_was_read(change.was_read);
   set.set_mtime_now(change.mtime_now);
   set.set_kill_set_ids(change.kill_set_ids);
 }

@@ -14,6 +14,7 @@ constexpr int64_t kDayNs = 24 * 3600 * kNsPerSecond;
 asio::awaitable<void> SetAtime(client::Filesystem& filesystem, InodeId inode) {
   client::AttributeChange change;
   change.atime_now = true;
+  change.was_read = true;
   auto result = co_await filesystem.SetAttributes(inode, change, client::Caller());
   // An access time that could not be set harms nobody; the next read tries again.
   if (!result) spdlog::debug("atime of inode {}: {}", Raw(inode), result.error().ToString());

@@ -91,6 +91,18 @@ TEST(Attributes, TakeTimesAsGivenOrNow) {
   EXPECT_EQ(changed.ctime_ns(), master.now_ns());
 }
 
+TEST(Attributes, KeepTheChangeTimeWhenContentWasRead) {
+  TestMaster master;
+  uint64_t file = master.MakeFile(kRoot, "f");
+  const int64_t made = master.Attributes(file).ctime_ns();
+  wire::MetaRequest request = Change(file);
+  request.mutable_set_attributes()->set_atime_now(true);
+  request.mutable_set_attributes()->set_was_read(true);
+  const wire::Attributes changed = master.Do(request).reply.attributes();
+  EXPECT_EQ(changed.atime_ns(), master.now_ns());
+  EXPECT_EQ(changed.ctime_ns(), made);
+}
+
 // The clock of a master may go back; times of the filesystem do not.
 TEST(Attributes, GetLaterTimesWithEachChange) {
   TestMaster master;

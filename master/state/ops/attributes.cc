@@ -31,7 +31,7 @@ void ChangeTimes(Change& change, wire::Attributes& attributes, const wire::SetAt
   if (ask.has_atime_ns()) attributes.set_atime_ns(ask.atime_ns());
   if (ask.mtime_now()) attributes.set_mtime_ns(change.now_ns);
   if (ask.has_mtime_ns()) attributes.set_mtime_ns(ask.mtime_ns());
-  attributes.set_ctime_ns(change.now_ns);
+  if (!ask.was_read()) attributes.set_ctime_ns(change.now_ns);
 }
 
 }  // namespace
