@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/remote.h"
+#include "common/result.h"
+#include "proto/cluster.pb.h"
+#include "proto/lock.pb.h"
+#include "proto/namespace.pb.h"
+#include "proto/session.pb.h"
+
+// The commands that ask a running cluster. Each returns what is to be printed; the detail of an
+// error is a sentence for people.
+namespace ringfs::cli {
+
+enum class Output { kText, kJson };
+
+Result<std::string> ShowStatus(Master& master, Output output);
+Result<std::string> ShowServers(Master& master, Output output);
+Result<std::string> ShowRing(Master& master, Output output);
+Result<std::string> ShowSessions(Master& master, Output output);
+// `path`: from the root of the filesystem; empty: the locks of all files.
+Result<std::string> ShowLocks(Master& master, const std::string& path, Output output);
+// Of a long file only the first blocks, unless `all`.
+Result<std::string> ShowWhere(Master& master, const std::string& path, bool all, Output output);
+
+Result<std::string> BreakLocks(Master& master, uint64_t session);
+// `server`: a number, address or uuid. `weight` is of SERVER_ORDER_WEIGHT.
+Result<std::string> OrderServer(Master& master, const std::string& server, wire::ServerOrder order,
+                                uint32_t weight);
+
+// Returns when all that was written by anybody is on the disks of all chunkservers.
+Result<std::string> SyncAll(Master& master);
+
+// One word and one sentence about a cluster.
+struct Health {
+  std::string word;
+  std::string sentence;
+};
+Health HealthOf(const wire::StatusReply& status);
+
+// "up", "down", "draining", "gone"
+std::string StateOf(const wire::Server& server);
+// Whether it is in contact with the master.
+bool IsUp(const wire::Server& server);
+
+}  // namespace ringfs::cli

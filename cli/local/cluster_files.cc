@@ -1,0 +1,115 @@
+#include "cli/local/cluster_files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "common/rpc/address.h"
+
+namespace ringfs::cli {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+constexpr size_t kStateBytesMax = 64 << 10;
+
+Failure Corrupted(const std::string& what) {
+  return Fail(Errc::kCorrupted, "cluster.json: " + what);
+}
+
+bool IsAddress(const std::string& text) {
+  return text.empty() || static_cast<bool>(rpc::ParseHostPort(text));
+}
+
+}  // namespace
+
+std::string ToText(const ClusterState& state) {
+  nlohmann::ordered_json json;
+  json["version"] = kVersion;
+  json["replicas"] = state.replicas;
+  json["mountpoint"] = state.mountpoint;
+  json["master"] = state.master;
+  json["chunkservers"] = state.chunkservers;
+  // A mountpoint is bytes; what is not UTF-8 is not kept exactly, and then just does not match.
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+Result<ClusterState> ParseClusterState(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return Corrupted("it is not a JSON object");
+  const auto version = json.find("version");
+  if (version == json.end() || !version->is_number_unsigned()) return Corrupted("no version");
+  if (*version != kVersion) {
+    return Fail(Errc::kVersion, "cluster.json: version " + version->dump() + " is not known here");
+  }
+  ClusterState state;
+  const auto replicas = json.find("replicas");
+  if (replicas == json.end() || !replicas->is_number_unsigned()) return Corrupted("no replicas");
+  state.replicas = static_cast<uint32_t>(std::min<uint64_t>(replicas->get<uint64_t>(), UINT32_MAX));
+  for (const auto& [name, field] :
+       {std::pair{"mountpoint", &state.mountpoint}, std::pair{"master", &state.master}}) {
+    const auto found = json.find(name);
+    if (found == json.end() || !found->is_string()) return Corrupted(std::string("no ") + name);
+    *field = found->get<std::string>();
+  }
+  if (!IsAddress(state.master)) return Corrupted("master is not HOST:PORT");
+  const auto chunkservers = json.find("chunkservers");
+  if (chunkservers == json.end() || !chunkservers->is_array() || chunkservers->empty() ||
+      chunkservers->size() > kChunkserversMax) {
+    return Corrupted("no chunkservers");
+  }
+  for (const auto& address : *chunkservers) {
+    if (!address.is_string() || !IsAddress(address.get<std::string>())) {
+      return Corrupted("a chunkserver is not HOST:PORT");
+    }
+    state.chunkservers.push_back(address.get<std::string>());
+  }
+  return state;
+}
+
+Result<void> ClusterFiles::Create() const {
+  for (const char* folder : {"", "run", "logs"}) {
+    std::error_code error;
+    std::filesystem::create_directories(data_ / folder, error);
+    if (error) return FailOfSystem(data_ / folder, error.value());
+  }
+  return {};
+}
+
+Result<ClusterState> ClusterFiles::Load() const {
+  const auto text = ReadSmallFile(data_ / "cluster.json", kStateBytesMax);
+  if (!text) return Fail(text.error());
+  auto state = ParseClusterState(*text);
+  if (!state) return Fail(state.code(), data_.string() + "/" + state.error().detail);
+  return state;
+}
+
+Result<void> ClusterFiles::Save(const ClusterState& state) const {
+  return ReplaceFile(data_ / "cluster.json", ToText(state));
+}
+
+Result<Fd> ClusterFiles::Lock(const std::function<void()>& when_waiting) const {
+  const std::filesystem::path path = data_ / "lock";
+  Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!file.valid()) return FailOfSystem(path, errno);
+  if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+  if (errno != EWOULDBLOCK) return FailOfSystem(path, errno);
+  when_waiting();
+  while (flock(file.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return FailOfSystem(path, errno);
+  }
+  return file;
+}
+
+std::filesystem::path DefaultData(const std::string& mountpoint) {
+  std::string name =
+      mountpoint.substr(std::min(mountpoint.find_first_not_of('/'), mountpoint.size()));
+  std::replace(name.begin(), name.end(), '/', '-');
+  return std::filesystem::path("/var/lib/ringfs") / (name.empty() ? "root" : name);
+}
+
+std::string ChunkserverName(size_t index) { return "chunkserver-" + std::to_string(index + 1); }
+
+}  // namespace ringfs::cli

@@ -1,0 +1,128 @@
+#include "cli/run.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/mount_table.h"
+#include "cli/target.h"
+#include "common/log.h"
+
+namespace ringfs::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The file that a command is about, as the master knows it.
+struct File {
+  std::string absolute;  // on this machine; empty: the command is about none
+  std::string path;      // from the root of the filesystem
+};
+
+Result<File> FindFile(const std::string& file, const std::vector<MountEntry>& mounts) {
+  File found;
+  if (file.empty()) return found;
+  found.absolute = AbsolutePath(file);
+  if (auto path = PathInFilesystem(mounts, found.absolute)) {
+    found.path = std::move(*path);
+  } else if (file.starts_with('/')) {
+    found.path = file;
+  } else {
+    return Fail(Errc::kNotFound, Printable(file) + " is not on a ringfs mount");
+  }
+  return found;
+}
+
+Result<std::string> Ask(const Arguments& arguments, Master& master, const std::string& path) {
+  switch (arguments.action) {
+    case Action::kStatus:
+      return ShowStatus(master, arguments.output);
+    case Action::kServers:
+      return ShowServers(master, arguments.output);
+    case Action::kOrderServer:
+      return OrderServer(master, arguments.server, arguments.order, arguments.weight);
+    case Action::kRing:
+      return ShowRing(master, arguments.output);
+    case Action::kWhere:
+      return ShowWhere(master, path, arguments.all, arguments.output);
+    case Action::kLocks:
+      return ShowLocks(master, path, arguments.output);
+    case Action::kBreakLocks:
+      return BreakLocks(master, arguments.session);
+    case Action::kSessions:
+      return ShowSessions(master, arguments.output);
+    case Action::kSync:
+      return SyncAll(master);
+    case Action::kHelp:
+    case Action::kUp:
+    case Action::kDown:
+      break;
+  }
+  return Fail(Errc::kInvalid, "not a question to the master");
+}
+
+Result<void> RunQuery(const Arguments& arguments, const Say& print) {
+  const auto mounts = ReadMountTable();
+  if (!mounts) return Fail(mounts.error());
+  const auto file = FindFile(arguments.file, *mounts);
+  if (!file) return Fail(file.error());
+  Hints hints;
+  hints.flag = arguments.master;
+  const char* environment = std::getenv("RINGFS_MASTER");
+  if (environment != nullptr) hints.environment = environment;
+  hints.file = file->absolute;
+  if (arguments.action == Action::kSync && !arguments.mountpoint.empty()) {
+    hints.file = AbsolutePath(arguments.mountpoint);
+    const MountEntry* mount = MountOf(*mounts, hints.file);
+    if (mount == nullptr || !mount->is_ringfs()) {
+      return Fail(Errc::kNotFound, Printable(arguments.mountpoint) + " is not on a ringfs mount");
+    }
+    // What is to be flushed is named; the environment does not say otherwise.
+    if (hints.flag.empty()) hints.environment.clear();
+  }
+  std::error_code error;
+  hints.directory = fs::current_path(error);
+  auto masters = FindMasters(hints, *mounts);
+  if (!masters) return Fail(masters.error());
+  Master master(std::move(*masters));
+  const auto text = Ask(arguments, master, file->path);
+  if (!text) return Fail(text.error());
+  print(*text);
+  return {};
+}
+
+Result<void> RunUp(const Arguments& arguments, const Say& print) {
+  UpOptions options;
+  options.mountpoint = arguments.mountpoint;
+  options.data = arguments.data;
+  options.chunkservers = arguments.chunkservers;
+  options.replicas = arguments.replicas;
+  std::error_code error;
+  options.programs = fs::read_symlink("/proc/self/exe", error).parent_path();
+  if (error) return Fail(ErrcFromErrno(error.value()), "/proc/self/exe: " + error.message());
+  return Up(options, [&](const std::string& line) { print(line + "\n"); });
+}
+
+Result<void> RunDown(const Arguments& arguments, const Say& print) {
+  DownOptions options;
+  options.mountpoint = arguments.mountpoint;
+  options.data = arguments.data;
+  return Down(options, [&](const std::string& line) { print(line + "\n"); });
+}
+
+}  // namespace
+
+Result<void> Run(const Arguments& arguments, const Say& print) {
+  switch (arguments.action) {
+    case Action::kHelp:
+      print(arguments.help);
+      return {};
+    case Action::kUp:
+      return RunUp(arguments, print);
+    case Action::kDown:
+      return RunDown(arguments, print);
+    default:
+      return RunQuery(arguments, print);
+  }
+}
+
+}  // namespace ringfs::cli

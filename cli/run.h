@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "cli/arguments.h"
+#include "cli/local/local_cluster.h"
+#include "common/result.h"
+
+namespace ringfs::cli {
+
+// Does what the arguments ask for. What it prints goes through `print` as it comes, whole lines.
+Result<void> Run(const Arguments& arguments, const Say& print);
+
+}  // namespace ringfs::cli
