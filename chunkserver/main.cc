@@ -48,13 +48,15 @@ asio::awaitable<void> Start(ChunkServer& server, int& status) {
     status = ringfs::FailToStart(kName, address.error());
   }
   server.Stop();
-  std::raise(SIGTERM);  // for the one who waits for a signal
+  std::raise(SIGTERM);  // EndOnSignal() waits for it
 }
 
-asio::awaitable<void> EndOnSignal(ChunkServer& server) {
+asio::awaitable<void> EndOnSignal(ChunkServer& server, const int& status) {
   const Result<int> signal = co_await ringfs::WaitForEndSignal();
-  if (signal) spdlog::info("ending");
-  ringfs::AnnounceStopping();
+  if (signal && status == EXIT_SUCCESS) {
+    spdlog::info("ending");
+    ringfs::AnnounceStopping();
+  }
   server.Stop();
 }
 
@@ -72,7 +74,7 @@ int main(int argc, char** argv) {
   int status = EXIT_SUCCESS;
   {
     ChunkServer server(io.get_executor(), clock, std::move(options));
-    ringfs::Spawn(io.get_executor(), EndOnSignal(server), "signals");
+    ringfs::Spawn(io.get_executor(), EndOnSignal(server, status), "signals");
     ringfs::Spawn(io.get_executor(), Start(server, status), "start");
     io.run();
     if (!server.Flush() && status == EXIT_SUCCESS) status = EXIT_FAILURE;

@@ -35,19 +35,6 @@ Result<BlockData> ReadFrom(StoreSet& stores, const BlockKey& key, uint32_t offse
   return Fail(Errc::kCorrupted, "the bytes on the disk do not match their checksums");
 }
 
-// All writes that the stores remember of the block.
-std::vector<TagRecord> TagsOf(StoreSet& stores, const BlockKey& key) {
-  std::vector<TagRecord> tags;
-  for (const SessionId session : stores.TaggedSessions()) {
-    for (uint32_t channel = 0; channel < kMaxChannels; ++channel) {
-      const std::optional<LastWrite> last = stores.LastTag(session, channel);
-      if (!last || last->key != key) continue;
-      tags.push_back(TagRecord{WriteTag{session, channel, last->sequence}, last->version});
-    }
-  }
-  return tags;
-}
-
 Result<BlockCopy> CopyFrom(StoreSet& stores, const BlockKey& key) {
   Result<BlockData> data = ReadFrom(stores, key, 0, kMaxBlockSize);
   if (!data) return Fail(data.error());
@@ -55,7 +42,7 @@ Result<BlockCopy> CopyFrom(StoreSet& stores, const BlockKey& key) {
   copy.version = data->version;
   copy.data = std::move(data->data);
   copy.checksums = std::move(data->checksums);
-  copy.tags = TagsOf(stores, key);
+  copy.tags = stores.TagsOf(key);
   return copy;
 }
 
@@ -76,18 +63,9 @@ Result<void> RemoveDurably(StoreSet& stores, PoolId pool, DataId data, uint32_t 
 
 }  // namespace
 
-asio::awaitable<Result<void>> StoreBlocks::Apply(BlockChange change, std::vector<TagRecord> tags,
-                                                 bool sync) {
-  if (!tags.empty() && !change.tag) change.tag = tags.back().tag;
+asio::awaitable<Result<void>> StoreBlocks::Apply(BlockChange change, bool sync) {
   auto job = [&] { return ApplyTo(stores_, change, sync); };
-  Result<void> applied = co_await RunOn(pool_, std::move(job));
-  if (!applied) co_return applied;
-  for (const TagRecord& record : tags) {
-    LastWrite& last = copied_tags_[TagKey{record.tag.session, record.tag.channel}];
-    if (last.sequence > record.tag.sequence) continue;
-    last = LastWrite{record.tag.sequence, change.key, record.version};
-  }
-  co_return applied;
+  co_return co_await RunOn(pool_, std::move(job));
 }
 
 asio::awaitable<Result<BlockData>> StoreBlocks::Read(BlockKey key, uint32_t offset,
@@ -98,13 +76,7 @@ asio::awaitable<Result<BlockData>> StoreBlocks::Read(BlockKey key, uint32_t offs
 
 asio::awaitable<Result<BlockCopy>> StoreBlocks::ReadCopy(BlockKey key) {
   auto job = [&] { return CopyFrom(stores_, key); };
-  Result<BlockCopy> copy = co_await RunOn(pool_, std::move(job));
-  if (!copy) co_return copy;
-  for (const auto& [at, last] : copied_tags_) {
-    if (last.key != key) continue;
-    copy->tags.push_back(TagRecord{WriteTag{at.first, at.second, last.sequence}, last.version});
-  }
-  co_return copy;
+  co_return co_await RunOn(pool_, std::move(job));
 }
 
 asio::awaitable<Result<BlockInfo>> StoreBlocks::Stat(BlockKey key) {
@@ -139,12 +111,7 @@ asio::awaitable<Result<void>> StoreBlocks::RemoveData(PoolId pool, DataId data, 
 }
 
 std::optional<LastWrite> StoreBlocks::LastTag(SessionId session, uint32_t channel) {
-  std::optional<LastWrite> last = stores_.LastTag(session, channel);
-  if (copied_tags_.empty()) return last;
-  const auto copied = copied_tags_.find(TagKey{session, channel});
-  if (copied == copied_tags_.end()) return last;
-  if (last && last->sequence >= copied->second.sequence) return last;
-  return copied->second;
+  return stores_.LastTag(session, channel);
 }
 
 bool StoreBlocks::MayMiss(PoolId pool, BucketId bucket) {
@@ -157,7 +124,6 @@ asio::awaitable<Result<void>> StoreBlocks::SyncAll() {
 }
 
 asio::awaitable<Result<void>> StoreBlocks::DropTags(SessionId session) {
-  std::erase_if(copied_tags_, [&](const auto& entry) { return entry.first.first == session; });
   auto job = [&] { return stores_.DropTags(session); };
   co_return co_await RunOn(pool_, std::move(job));
 }

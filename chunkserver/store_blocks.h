@@ -1,9 +1,9 @@
 #pragma once
 
 #include <asio/thread_pool.hpp>
-#include <map>
-#include <memory>
-#include <utility>
+#include <cstddef>
+#include <optional>
+#include <vector>
 
 #include "chunkserver/replication/seams.h"
 #include "chunkserver/store/store_set.h"
@@ -18,8 +18,7 @@ class StoreBlocks final : public LocalBlocks {
   // Borrows both.
   StoreBlocks(asio::thread_pool& pool, StoreSet& stores) : pool_(pool), stores_(stores) {}
 
-  asio::awaitable<Result<void>> Apply(BlockChange change, std::vector<TagRecord> tags,
-                                      bool sync) override;
+  asio::awaitable<Result<void>> Apply(BlockChange change, bool sync) override;
   asio::awaitable<Result<BlockData>> Read(BlockKey key, uint32_t offset, uint32_t length) override;
   asio::awaitable<Result<BlockCopy>> ReadCopy(BlockKey key) override;
   asio::awaitable<Result<BlockInfo>> Stat(BlockKey key) override;
@@ -41,13 +40,8 @@ class StoreBlocks final : public LocalBlocks {
   StoreSet& stores() { return stores_; }
 
  private:
-  using TagKey = std::pair<SessionId, uint32_t>;
-
   asio::thread_pool& pool_;
   StoreSet& stores_;
-  // What came with copies of blocks. The store keeps one with each change, these only memory does:
-  // a server that restarts has its buckets compared again.
-  std::map<TagKey, LastWrite> copied_tags_;
   size_t stores_out_ = 0;
 };
 

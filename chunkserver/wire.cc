@@ -86,6 +86,9 @@ Result<WriteTag> TagFrom(uint64_t session, uint32_t channel, uint64_t sequence) 
 
 Result<std::vector<TagRecord>> TagsFromWire(
     const google::protobuf::RepeatedPtrField<wire::Tag>& tags) {
+  if (tags.size() > static_cast<int>(kMaxTagRecords)) {
+    return Fail(Errc::kInvalid, "too many write tags");
+  }
   std::vector<TagRecord> records;
   for (const wire::Tag& wire : tags) {
     const Result<WriteTag> tag = TagFrom(wire.session(), wire.channel(), wire.sequence());
@@ -148,7 +151,7 @@ Result<Replication> FromWire(const wire::ReplicateRequest& request, Buffer paylo
   message.change.expected = FromWire(request.previous());
   if (Raw(tag->session) != 0) message.change.tag = *tag;
   message.sync = request.change().sync();
-  message.tags = std::move(*tags);
+  message.change.copied_tags = std::move(*tags);
   return message;
 }
 
@@ -223,7 +226,7 @@ wire::ReplicateRequest ToWire(const Replication& message) {
     request.set_channel(message.change.tag->channel);
     request.set_sequence(message.change.tag->sequence);
   }
-  TagsToWire(message.tags, *request.mutable_tags());
+  TagsToWire(message.change.copied_tags, *request.mutable_tags());
   return request;
 }
 

@@ -127,8 +127,7 @@ asio::awaitable<Result<void>> BucketSync::CopyBlock(Place place, ServerId head, 
   const BucketState::Change change(context_.states.At(place.bucket), place.version);
   if (!Wanted(place.bucket, place.version)) co_return StaleEpoch(context_, place.bucket);
   BlockChange replacement = ReplaceWith(key, *copy, own);
-  const Result<void> applied =
-      co_await context_.seams.blocks.Apply(std::move(replacement), copy->tags, true);
+  const Result<void> applied = co_await context_.seams.blocks.Apply(std::move(replacement), true);
   // A change came first, on the version that was here: the next pass compares again.
   if (!applied && applied.code() == Errc::kVersionMismatch) co_return Result<void>();
   if (applied) ++context_.counters.copied;

@@ -24,6 +24,7 @@ BlockChange ReplaceWith(const BlockKey& key, const BlockCopy& copy, BlockVersion
   change.length = static_cast<uint32_t>(copy.data.size());
   change.data.push_back(copy.data);
   change.checksums = copy.checksums;
+  change.copied_tags = copy.tags;
   change.block_size = kMaxBlockSize;
   return change;
 }
@@ -102,7 +103,7 @@ asio::awaitable<Result<void>> Equaliser::TakeBest(Place place, BlockKey key, Blo
     const Result<BlockCopy> copy = co_await AskUntilAnswered(context_, place, std::move(ask));
     if (copy) {
       BlockChange change = ReplaceWith(key, *copy, own);
-      co_return co_await context_.seams.blocks.Apply(std::move(change), copy->tags, true);
+      co_return co_await context_.seams.blocks.Apply(std::move(change), true);
     }
     why = copy.error();
     if (why.code != Errc::kCorrupted) break;
@@ -122,8 +123,7 @@ asio::awaitable<Result<void>> Equaliser::GoBeyond(BlockKey key, BlockVersion att
   change.expected = *own ? (*own)->version : BlockVersion{};
   change.version = BlockVersion{attempted.bucket_version, attempted.counter + 1};
   change.block_size = kMaxBlockSize;
-  std::vector<TagRecord> no_tags;
-  co_return co_await context_.seams.blocks.Apply(std::move(change), std::move(no_tags), true);
+  co_return co_await context_.seams.blocks.Apply(std::move(change), true);
 }
 
 asio::awaitable<Result<BlockCopy>> Equaliser::WholeCopy(Place place, BlockKey key) {
@@ -145,8 +145,7 @@ asio::awaitable<Result<void>> Equaliser::Repair(Place place, BlockKey key) {
     if (!copy && copy.code() == Errc::kStaleEpoch) co_return Fail(copy.error());
     if (!copy || copy->version != own->version) continue;
     BlockChange change = ReplaceWith(key, *copy, own->version);
-    const Result<void> applied =
-        co_await context_.seams.blocks.Apply(std::move(change), copy->tags, true);
+    const Result<void> applied = co_await context_.seams.blocks.Apply(std::move(change), true);
     if (!applied) co_return applied;
     ++context_.counters.repaired;
     spdlog::warn("block {}: was not whole here, repaired from server {}", Describe(key),
@@ -164,7 +163,6 @@ asio::awaitable<Result<void>> Equaliser::SendCopy(Place place, Holding to, Block
   message.bucket_version = place.version;
   message.change = ReplaceWith(key, copy, to.version());
   message.sync = true;
-  message.tags = std::move(copy.tags);
   auto ask = [&](int64_t timeout_ms) {
     return context_.seams.members.Replicate(to.server, message, timeout_ms);
   };

@@ -125,9 +125,7 @@ asio::awaitable<Result<BlockVersion>> Head::Carry(Place place, Replication messa
   Group group(context_.seams.executor);
   for (Outcome& outcome : outcomes) group.Start(Send(place, shared, outcome));
   SendToSyncing(place, shared);
-  std::vector<TagRecord> no_tags;
-  const Result<void> local =
-      co_await context_.seams.blocks.Apply(shared->change, std::move(no_tags), shared->sync);
+  const Result<void> local = co_await context_.seams.blocks.Apply(shared->change, shared->sync);
   co_await group.Wait();
   bool all = static_cast<bool>(local);
   for (const Outcome& outcome : outcomes) all = all && outcome.result;

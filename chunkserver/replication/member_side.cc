@@ -46,8 +46,8 @@ asio::awaitable<Result<void>> MemberSide::Replicate(Replication message) {
 asio::awaitable<Result<void>> MemberSide::Apply(Replication message) {
   const BlockKey key = message.change.key;
   const BlockVersion version = message.change.version;
-  const Result<void> applied = co_await context_.seams.blocks.Apply(
-      std::move(message.change), std::move(message.tags), message.sync);
+  const Result<void> applied =
+      co_await context_.seams.blocks.Apply(std::move(message.change), message.sync);
   if (applied || applied.code() != Errc::kVersionMismatch) co_return applied;
   const auto own = co_await OwnBlock(context_, key);
   if (!own) co_return Fail(own.error());

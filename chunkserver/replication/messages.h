@@ -11,22 +11,12 @@
 // What chunkservers say to each other, apart from its form on the wire (proto/chunk.proto).
 namespace ringfs::chunkserver {
 
-// A write of the block that is at hand, and the version that it made. Travels with copies of the
-// block, so that a repetition of the write is recognised there too.
-struct TagRecord {
-  WriteTag tag;
-  BlockVersion version;
-
-  bool operator==(const TagRecord&) const = default;
-};
-
 // Head to member: make this change. `change.expected` is the version that the member must have.
 struct Replication {
   ServerId head{0};
   uint64_t bucket_version = 0;
   BlockChange change;
   bool sync = false;
-  std::vector<TagRecord> tags;  // of kReplace
 };
 
 // Which blocks of a bucket a server has. Also tells it that `bucket_version` is in force: it takes

@@ -12,7 +12,7 @@
 
 namespace ringfs::chunkserver {
 
-// One chunkserver's part of the replication protocol (docs/replication.md), without sockets, disks
+// One chunkserver's part of the replication protocol without sockets, disks
 // and clocks of its own.
 //
 // Threads: one.

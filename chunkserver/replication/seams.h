@@ -35,8 +35,7 @@ class LocalBlocks {
  public:
   virtual ~LocalBlocks() = default;
   // Checks the checksums of the data (kCorrupted), applies, and syncs when asked to.
-  virtual asio::awaitable<Result<void>> Apply(BlockChange change, std::vector<TagRecord> tags,
-                                              bool sync) = 0;
+  virtual asio::awaitable<Result<void>> Apply(BlockChange change, bool sync) = 0;
   // The data is verified. kNotFound, kCorrupted.
   virtual asio::awaitable<Result<BlockData>> Read(BlockKey key, uint32_t offset,
                                                   uint32_t length) = 0;

@@ -109,7 +109,7 @@ void ChunkStore::Core::Commit(const BlockEntryPtr& entry, const BlockUpdate& upd
   const uint64_t generation = journal_.generation();
   BlockState& state = MutableState(entry, generation);
   NoteEffect(update, ApplyUpdate(update, generation, &state));
-  NoteTag(update);
+  NoteTags(update);
   const bool bulk = !segments.empty() || !journal_.BulkIsDurable(entry->bulk_lsn);
   const uint64_t lsn = journal_.Append(std::move(record), bulk, segments, room);
   (bulk ? entry->bulk_lsn : entry->small_lsn) = lsn;
@@ -145,12 +145,25 @@ void ChunkStore::Core::NoteEffect(const BlockUpdate& update, const UpdateEffect&
   }
 }
 
-void ChunkStore::Core::NoteTag(const BlockUpdate& update) {
-  if (!update.tag) {
-    return;
+void ChunkStore::Core::NoteTags(const BlockUpdate& update) {
+  for (auto at = tags_.begin(); update.replaces && at != tags_.end();) {
+    if (at->second.key != update.key) {
+      ++at;
+      continue;
+    }
+    changes_.tags[at->first] = std::nullopt;
+    at = tags_.erase(at);
   }
-  const TagKey key(update.tag->session, update.tag->channel);
-  const LastWrite last{update.tag->sequence, update.key, update.version};
+  for (const TagRecord& record : update.copied_tags) {
+    NoteTag(record.tag, LastWrite{record.tag.sequence, update.key, record.version});
+  }
+  if (update.tag) {
+    NoteTag(*update.tag, LastWrite{update.tag->sequence, update.key, update.version});
+  }
+}
+
+void ChunkStore::Core::NoteTag(const WriteTag& tag, const LastWrite& last) {
+  const TagKey key(tag.session, tag.channel);
   const auto [found, made] = tags_.try_emplace(key, last);
   if (!made && found->second.sequence > last.sequence) {
     return;
@@ -172,7 +185,7 @@ Result<void> ChunkStore::Core::Remove(const BlockKey& key) {
   BlockUpdate update;
   update.key = key;
   update.remove = true;
-  const uint64_t bytes = Journal::RoomFor(MaxUpdateBytes(0), 0);
+  const uint64_t bytes = Journal::RoomFor(MaxUpdateBytes(0, 0), 0);
   if (Result<void> made = MakeRoom(bytes); !made) {
     return made;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +30,16 @@ struct LastWrite {
   bool operator==(const LastWrite&) const = default;
 };
 
+// A write of the block that is at hand, and the version that it made. Travels with copies of the
+// block, so that a repetition of the write is recognised there too.
+struct TagRecord {
+  WriteTag tag;
+  BlockVersion version;
+
+  bool operator==(const TagRecord&) const = default;
+};
+inline constexpr size_t kMaxTagRecords = 256;
+
 enum class ChangeKind {
   kWrite,     // `data` at `offset`; the block grows if it must, a gap reads as zeros
   kZero,      // [offset, offset + length) becomes a hole; the block does not grow
@@ -54,6 +65,10 @@ struct BlockChange {
   // No byte may lie at or beyond it; at most kMaxBlockSize.
   uint32_t block_size = kDefaultBlockSize;
   std::optional<WriteTag> tag;
+  // Of kReplace, at most kMaxTagRecords: the block's writes that are remembered from then on,
+  // beside `tag`. Those that were remembered before are forgotten: they may have made versions that
+  // no other server has.
+  std::vector<TagRecord> copied_tags;
 };
 
 struct BlockInfo {

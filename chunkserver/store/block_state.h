@@ -125,6 +125,7 @@ struct BlockUpdate {
   BlockVersion version;
   uint32_t length = 0;
   std::optional<WriteTag> tag;
+  std::vector<TagRecord> copied_tags;  // with `replaces`: all that is remembered of the block
   std::vector<ClusterPlace> places;
   std::vector<UnitRun> runs;  // those of holes come last
   // The bytes of the kJournaled runs, in order; each is a whole number of units.

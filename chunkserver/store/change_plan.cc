@@ -383,6 +383,10 @@ Result<void> CheckChange(const BlockChange& change) {
   if (!change.checksums.empty() && change.checksums.size() != pieces) {
     return Fail(Errc::kInvalid, "a change whose checksums do not fit its data");
   }
+  if (change.copied_tags.size() > kMaxTagRecords ||
+      (!change.copied_tags.empty() && change.kind != ChangeKind::kReplace)) {
+    return Fail(Errc::kInvalid, "a change with too many write tags");
+  }
   if (change.version == BlockVersion{}) {
     return Fail(Errc::kInvalid, "a change without a version");
   }
@@ -395,7 +399,8 @@ uint64_t JournalRoom(const BlockChange& change, uint32_t small_write_bytes) {
   // Of a large write only units that share their cluster with others go through the journal.
   const uint64_t journaled =
       size > small_write_bytes ? std::min<uint64_t>(units, 2 * kUnitsPerCluster) : units;
-  return Journal::RoomFor(MaxUpdateBytes(units), journaled * kChecksumUnit);
+  return Journal::RoomFor(MaxUpdateBytes(units, change.copied_tags.size()),
+                          journaled * kChecksumUnit);
 }
 
 Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_t unit) {
@@ -435,6 +440,7 @@ Result<ChangePlan> PlanChange(const BlockChange& change, const BlockState& state
     plan->update.key = change.key;
     plan->update.version = change.version;
     plan->update.tag = change.tag;
+    plan->update.copied_tags = change.copied_tags;
   }
   return plan;
 }

@@ -63,6 +63,24 @@ std::vector<SessionId> ChunkStore::Core::TaggedSessions() {
   return sessions;
 }
 
+std::vector<TagRecord> ChunkStore::Core::TagsOf(const BlockKey& key) {
+  std::vector<TagRecord> records;
+  {
+    const std::lock_guard lock(journal_.mutex());
+    for (const auto& [tag, last] : tags_) {
+      if (last.key == key) {
+        records.push_back({WriteTag{tag.first, tag.second, last.sequence}, last.version});
+      }
+    }
+  }
+  if (records.size() > kMaxTagRecords) {
+    std::sort(records.begin(), records.end(),
+              [](const TagRecord& a, const TagRecord& b) { return a.version > b.version; });
+    records.resize(kMaxTagRecords);
+  }
+  return records;
+}
+
 bool ChunkStore::Core::HasChanges() {
   const std::lock_guard lock(journal_.mutex());
   return !changes_.blocks.empty() || !changes_.tags.empty();
@@ -130,6 +148,7 @@ std::optional<LastWrite> ChunkStore::LastTag(SessionId session, uint32_t channel
   return core_->LastTag(session, channel);
 }
 std::vector<SessionId> ChunkStore::TaggedSessions() const { return core_->TaggedSessions(); }
+std::vector<TagRecord> ChunkStore::TagsOf(const BlockKey& key) const { return core_->TagsOf(key); }
 Result<void> ChunkStore::DropTags(SessionId session) { return core_->DropTags(session); }
 Result<StoreUsage> ChunkStore::Usage() { return core_->Usage(); }
 Result<void> ChunkStore::Checkpoint() { return core_->Checkpoint(); }

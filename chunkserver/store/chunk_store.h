@@ -99,6 +99,8 @@ class ChunkStore {
 
   std::optional<LastWrite> LastTag(SessionId session, uint32_t channel) const;
   std::vector<SessionId> TaggedSessions() const;
+  // The newest kMaxTagRecords of the writes of the block that are the last of their channels.
+  std::vector<TagRecord> TagsOf(const BlockKey& key) const;
   Result<void> DropTags(SessionId session);
 
   Result<StoreUsage> Usage();

@@ -23,7 +23,7 @@ uint64_t SaltOf(const StoreIdentity& identity) {
 
 Result<void> CheckOptions(const StoreOptions& options) {
   const uint64_t largest =
-      Journal::RoomFor(MaxUpdateBytes(kMaxUnits + 2), uint64_t{2} * kClusterBytes) +
+      Journal::RoomFor(MaxUpdateBytes(kMaxUnits + 2, kMaxTagRecords), uint64_t{2} * kClusterBytes) +
       2 * uint64_t{options.small_write_bytes};
   if (!options.bucket_of || options.journal_bytes < largest ||
       options.small_write_bytes > kDefaultBlockSize) {
@@ -253,7 +253,7 @@ Result<void> ChunkStore::Core::ReplayUpdate(const BlockUpdate& update, uint64_t 
   }
   BlockState& state = MutableState(entry, generation);
   NoteEffect(update, ApplyUpdate(update, generation, &state));
-  NoteTag(update);
+  NoteTags(update);
   return {};
 }
 

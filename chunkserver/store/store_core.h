@@ -80,6 +80,7 @@ class ChunkStore::Core {
   Result<void> SyncAll();
   std::optional<LastWrite> LastTag(SessionId session, uint32_t channel);
   std::vector<SessionId> TaggedSessions();
+  std::vector<TagRecord> TagsOf(const BlockKey& key);
   Result<void> CheckHealth();
   bool HasChanges();
   bool HasFreed();
@@ -115,7 +116,8 @@ class ChunkStore::Core {
   // Under the journal's mutex (or alone, at recovery): the state to change in this generation.
   BlockState& MutableState(const BlockEntryPtr& entry, uint64_t generation);
   void NoteEffect(const BlockUpdate& update, const UpdateEffect& effect);
-  void NoteTag(const BlockUpdate& update);
+  void NoteTags(const BlockUpdate& update);
+  void NoteTag(const WriteTag& tag, const LastWrite& last);
   void NoteDropTags(SessionId session);
 
   // read.cc

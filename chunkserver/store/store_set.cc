@@ -275,6 +275,19 @@ std::vector<SessionId> StoreSet::TaggedSessions() const {
   return {sessions.begin(), sessions.end()};
 }
 
+std::vector<TagRecord> StoreSet::TagsOf(const BlockKey& key) const {
+  std::vector<TagRecord> records;
+  for (const std::unique_ptr<Member>& member : members_) {
+    if (!member->healthy()) {
+      continue;
+    }
+    const std::vector<TagRecord> found = member->store->TagsOf(key);
+    records.insert(records.end(), found.begin(), found.end());
+  }
+  records.resize(std::min(records.size(), kMaxTagRecords));
+  return records;
+}
+
 Result<StoreUsage> StoreSet::Usage() {
   StoreUsage total;
   const Result<void> summed = ForEachHealthy([&](ChunkStore& store) -> Result<void> {

@@ -58,6 +58,7 @@ class StoreSet {
   std::vector<BucketUsage> Buckets() const;
   std::optional<LastWrite> LastTag(SessionId session, uint32_t channel) const;
   std::vector<SessionId> TaggedSessions() const;
+  std::vector<TagRecord> TagsOf(const BlockKey& key) const;
   Result<void> DropTags(SessionId session);
   Result<StoreUsage> Usage();  // the sum over the healthy stores
 

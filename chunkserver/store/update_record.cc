@@ -8,7 +8,9 @@ namespace {
 constexpr uint8_t kRemoveFlag = 1;
 constexpr uint8_t kReplacesFlag = 2;
 constexpr uint8_t kTagFlag = 4;
+constexpr uint8_t kCopiedTagsFlag = 8;
 constexpr size_t kFixedBytes = 128;  // more than all that is in a record once
+constexpr size_t kTagRecordBytes = 36;
 constexpr size_t kPlaceBytes = 8;
 constexpr size_t kRunBytes = 9;
 
@@ -61,6 +63,35 @@ bool DecodeRuns(Decoder* in, JournalEntry* entry) {
   return entry->journaled_units <= kMaxUnits;
 }
 
+WriteTag DecodeWriteTag(Decoder* in) {
+  WriteTag tag;
+  tag.session = in->Little<SessionId>();
+  tag.channel = in->Little<uint32_t>();
+  tag.sequence = in->Little<uint64_t>();
+  return tag;
+}
+
+void PutWriteTag(std::string* out, const WriteTag& tag) {
+  PutLittle(out, tag.session);
+  PutLittle(out, tag.channel);
+  PutLittle(out, tag.sequence);
+}
+
+bool DecodeCopiedTags(Decoder* in, BlockUpdate* update) {
+  const auto count = in->Little<uint32_t>();
+  if (!in->ok() || count > kMaxTagRecords || count > in->left() / kTagRecordBytes) {
+    return false;
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    TagRecord record;
+    record.tag = DecodeWriteTag(in);
+    record.version.bucket_version = in->Little<uint64_t>();
+    record.version.counter = in->Little<uint64_t>();
+    update->copied_tags.push_back(record);
+  }
+  return true;
+}
+
 bool DecodeBlock(Decoder* in, JournalEntry* entry) {
   BlockUpdate& update = entry->update;
   const auto flags = in->Little<uint8_t>();
@@ -73,11 +104,10 @@ bool DecodeBlock(Decoder* in, JournalEntry* entry) {
   update.version.counter = in->Little<uint64_t>();
   update.length = in->Little<uint32_t>();
   if ((flags & kTagFlag) != 0) {
-    WriteTag tag;
-    tag.session = in->Little<SessionId>();
-    tag.channel = in->Little<uint32_t>();
-    tag.sequence = in->Little<uint64_t>();
-    update.tag = tag;
+    update.tag = DecodeWriteTag(in);
+  }
+  if ((flags & kCopiedTagsFlag) != 0 && !DecodeCopiedTags(in, &update)) {
+    return false;
   }
   return in->ok() && update.length <= kMaxBlockSize && DecodePlaces(in, &update) &&
          DecodeRuns(in, entry);
@@ -91,7 +121,8 @@ std::string EncodeUpdate(const BlockUpdate& update) {
   PutLittle(&out, static_cast<uint8_t>(RecordType::kBlock));
   PutLittle(&out, static_cast<uint8_t>((update.remove ? kRemoveFlag : 0) |
                                        (update.replaces ? kReplacesFlag : 0) |
-                                       (update.tag ? kTagFlag : 0)));
+                                       (update.tag ? kTagFlag : 0) |
+                                       (update.copied_tags.empty() ? 0 : kCopiedTagsFlag)));
   PutLittle(&out, update.key.pool);
   PutLittle(&out, update.key.data);
   PutLittle(&out, update.key.index);
@@ -99,9 +130,15 @@ std::string EncodeUpdate(const BlockUpdate& update) {
   PutLittle(&out, update.version.counter);
   PutLittle(&out, update.length);
   if (update.tag) {
-    PutLittle(&out, update.tag->session);
-    PutLittle(&out, update.tag->channel);
-    PutLittle(&out, update.tag->sequence);
+    PutWriteTag(&out, *update.tag);
+  }
+  if (!update.copied_tags.empty()) {
+    PutLittle(&out, static_cast<uint32_t>(update.copied_tags.size()));
+    for (const TagRecord& record : update.copied_tags) {
+      PutWriteTag(&out, record.tag);
+      PutLittle(&out, record.version.bucket_version);
+      PutLittle(&out, record.version.counter);
+    }
   }
   PutLittle(&out, static_cast<uint32_t>(update.places.size()));
   for (const ClusterPlace& place : update.places) {
@@ -127,10 +164,11 @@ std::string EncodeDropTags(SessionId session) {
   return out;
 }
 
-uint64_t MaxUpdateBytes(uint64_t units) {
+uint64_t MaxUpdateBytes(uint64_t units, uint64_t copied_tags) {
   // Every cluster may have a place and a run of its own; the ends add one each.
   const uint64_t clusters = units / kUnitsPerCluster + 2;
-  return kFixedBytes + clusters * (kPlaceBytes + kRunBytes) + 2 * kRunBytes + units * 4;
+  return kFixedBytes + copied_tags * kTagRecordBytes + clusters * (kPlaceBytes + kRunBytes) +
+         2 * kRunBytes + units * 4;
 }
 
 Result<JournalEntry> DecodeEntry(std::string_view record) {

@@ -22,8 +22,8 @@ struct JournalEntry {
 
 std::string EncodeUpdate(const BlockUpdate& update);
 std::string EncodeDropTags(SessionId session);
-// At least the size of what EncodeUpdate makes of such an update.
-uint64_t MaxUpdateBytes(uint64_t units);
+// At least the size of what EncodeUpdate makes of an update of so many units and copied tags.
+uint64_t MaxUpdateBytes(uint64_t units, uint64_t copied_tags);
 
 // kCorrupted: not a record, or one that could not be applied to any state (a unit outside the
 // block, fewer checksums than units).

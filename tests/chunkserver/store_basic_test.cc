@@ -262,6 +262,32 @@ TEST_F(StoreBasicTest, ListsABucketInOrderAcrossMemoryAndIndex) {
   EXPECT_FALSE(store_->HoldsBucket(PoolId{2}, BucketId{2}));
 }
 
+TEST_F(StoreBasicTest, TakesTheTagsOfACopyForItsOwn) {
+  BlockChange change = Write(Key(1), 9, 0, "rolled back");
+  change.tag = WriteTag{SessionId{7}, 0, 10};
+  Apply(change);
+  change = Write(Key(2), 1, 0, "another block");
+  change.tag = WriteTag{SessionId{7}, 1, 4};
+  Apply(change);
+
+  BlockChange copy = Replace(Key(1), 8, "copied");
+  copy.copied_tags = {{WriteTag{SessionId{8}, 0, 1}, {1, 7}},
+                      {WriteTag{SessionId{9}, 2, 5}, {1, 8}}};
+  Apply(copy);
+  ASSERT_TRUE(store_->SyncAll());
+
+  for (const bool checkpointed : {false, true}) {
+    if (checkpointed) {
+      ASSERT_TRUE(store_->Checkpoint());
+    }
+    Reopen();
+    EXPECT_EQ(store_->LastTag(SessionId{7}, 0), std::nullopt);
+    EXPECT_EQ(store_->LastTag(SessionId{8}, 0), (LastWrite{1, Key(1), {1, 7}}));
+    EXPECT_EQ(store_->LastTag(SessionId{7}, 1), (LastWrite{4, Key(2), {1, 1}}));
+    EXPECT_EQ(store_->TagsOf(Key(1)), copy.copied_tags);
+  }
+}
+
 TEST_F(StoreBasicTest, RemembersTheLastTagOfAChannel) {
   BlockChange change = Write(Key(1), 1, 0, "tagged");
   change.tag = WriteTag{SessionId{7}, 3, 10};

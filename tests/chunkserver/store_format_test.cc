@@ -77,7 +77,9 @@ BlockUpdate SomeUpdate() {
   update.key = Key(7, 8);
   update.version = {1, 2};
   update.length = 300'000;
+  update.replaces = true;
   update.tag = WriteTag{SessionId{1}, 2, 3};
+  update.copied_tags = {{WriteTag{SessionId{4}, 5, 6}, {1, 1}}};
   update.places = {{0, 10}, {1, 12}};
   update.runs = {{RunKind::kPlaced, 0, 16, std::vector<uint32_t>(16, 5)},
                  {RunKind::kJournaled, 16, 2, {1, 2}},
@@ -94,7 +96,7 @@ TEST(StoreFormatTest, ReadsBackARecord) {
   EXPECT_EQ(EncodeUpdate(entry->update), EncodeUpdate(update));
   EXPECT_EQ(entry->journaled_units, 2u);
   EXPECT_EQ(DecodeEntry(EncodeDropTags(SessionId{9}))->session, SessionId{9});
-  EXPECT_LE(EncodeUpdate(update).size(), MaxUpdateBytes(50));
+  EXPECT_LE(EncodeUpdate(update).size(), MaxUpdateBytes(50, 1));
 }
 
 TEST(StoreFormatTest, RefusesCutAndFlippedRecordsWithoutHarm) {

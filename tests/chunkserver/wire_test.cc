@@ -79,7 +79,7 @@ TEST(ReplicationOnTheWire, ComesOutAsItWentIn) {
   message.change.length = 5000;
   message.change.data.push_back(BytesOf(5000));
   message.change.checksums = Crc32cUnits(message.change.data.front().bytes());
-  message.tags.push_back(TagRecord{WriteTag{SessionId{3}, 1, 77}, BlockVersion{8, 3}});
+  message.change.copied_tags.push_back(TagRecord{WriteTag{SessionId{3}, 1, 77}, BlockVersion{8, 3}});
 
   const auto back = FromWire(ToWire(message), message.change.data.front());
 
@@ -89,7 +89,7 @@ TEST(ReplicationOnTheWire, ComesOutAsItWentIn) {
   EXPECT_EQ(back->change.version, message.change.version);
   EXPECT_EQ(back->change.expected, message.change.expected);
   EXPECT_EQ(back->change.checksums, message.change.checksums);
-  EXPECT_EQ(back->tags, message.tags);
+  EXPECT_EQ(back->change.copied_tags, message.change.copied_tags);
   EXPECT_FALSE(back->change.tag);
   EXPECT_TRUE(back->sync);
 }

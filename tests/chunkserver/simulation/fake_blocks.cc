@@ -49,7 +49,7 @@ void Change(std::string& bytes, const BlockChange& change) {
 
 }  // namespace
 
-Result<void> FakeDisk::Apply(const BlockChange& change, const std::vector<TagRecord>& tags) {
+Result<void> FakeDisk::Apply(const BlockChange& change) {
   Block& block = blocks_[change.key];
   const State& now = block.states.back();
   if (change.expected && *change.expected != now.version) return Fail(Errc::kVersionMismatch);
@@ -59,10 +59,10 @@ Result<void> FakeDisk::Apply(const BlockChange& change, const std::vector<TagRec
   State next = now;
   next.present = true;
   next.version = change.version;
-  next.tags.clear();
+  next.tags = change.copied_tags;
+  next.replaces = replaces;
   Change(next.bytes, change);
-  if (change.tag) next.tags.emplace_back(*change.tag, change.version);
-  for (const TagRecord& tag : tags) next.tags.emplace_back(tag.tag, tag.version);
+  if (change.tag) next.tags.push_back(TagRecord{*change.tag, change.version});
   KeepTags(change.key, next, tags_);
   block.states.push_back(std::move(next));
   if (replaces) block.rotten = false;
@@ -71,10 +71,23 @@ Result<void> FakeDisk::Apply(const BlockChange& change, const std::vector<TagRec
 
 void FakeDisk::KeepTags(const BlockKey& key, const State& state,
                         std::map<TagKey, LastWrite>& into) const {
-  for (const auto& [tag, version] : state.tags) {
-    LastWrite& last = into[TagKey{tag.session, tag.channel}];
-    if (last.sequence < tag.sequence) last = LastWrite{tag.sequence, key, version};
+  if (state.replaces) {
+    std::erase_if(into, [&](const auto& entry) { return entry.second.key == key; });
   }
+  for (const TagRecord& record : state.tags) {
+    LastWrite& last = into[TagKey{record.tag.session, record.tag.channel}];
+    if (last.sequence > record.tag.sequence) continue;
+    last = LastWrite{record.tag.sequence, key, record.version};
+  }
+}
+
+std::vector<TagRecord> FakeDisk::TagsOf(const BlockKey& key) const {
+  std::vector<TagRecord> tags;
+  for (const auto& [at, last] : tags_) {
+    if (last.key != key) continue;
+    tags.push_back(TagRecord{WriteTag{at.first, at.second, last.sequence}, last.version});
+  }
+  return tags;
 }
 
 void FakeDisk::Sync(const BlockKey& key) {
@@ -83,6 +96,8 @@ void FakeDisk::Sync(const BlockKey& key) {
   std::vector<State>& states = found->second.states;
   for (const State& state : states) KeepTags(key, state, durable_tags_);
   states.erase(states.begin(), states.end() - 1);
+  states.front().tags.clear();
+  states.front().replaces = false;
 }
 
 void FakeDisk::SyncAll() {
@@ -160,15 +175,14 @@ asio::awaitable<void> FakeBlocks::Work() {
 
 asio::awaitable<void> FakeBlocks::Flush() { co_await Pause(world_, world_.Pick(0, 5)); }
 
-asio::awaitable<Result<void>> FakeBlocks::Apply(BlockChange change, std::vector<TagRecord> tags,
-                                                bool sync) {
+asio::awaitable<Result<void>> FakeBlocks::Apply(BlockChange change, bool sync) {
   co_await Work();
   if (detached_) co_return Gone();
   const std::string data = BytesOf(change.data);
   if (Crc32cUnits(std::as_bytes(std::span(data.data(), data.size()))) != change.checksums) {
     co_return Fail(Errc::kCorrupted, "checksums");
   }
-  const Result<void> applied = disk_.Apply(change, tags);
+  const Result<void> applied = disk_.Apply(change);
   if (!applied || !sync) co_return applied;
   co_await Flush();
   if (detached_) co_return Gone();
@@ -198,11 +212,7 @@ asio::awaitable<Result<BlockCopy>> FakeBlocks::ReadCopy(BlockKey key) {
   copy.version = state->version;
   copy.data = ToBuffer(state->bytes);
   copy.checksums = Crc32cUnits(copy.data.bytes());
-  for (uint64_t session = 1; session < 100; ++session) {
-    const auto last = disk_.LastTag(SessionId{session}, 0);
-    if (!last || last->key != key) continue;
-    copy.tags.push_back(TagRecord{WriteTag{SessionId{session}, 0, last->sequence}, last->version});
-  }
+  copy.tags = disk_.TagsOf(key);
   co_return copy;
 }
 

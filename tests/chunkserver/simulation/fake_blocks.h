@@ -20,7 +20,8 @@ class FakeDisk {
     bool present = false;
     BlockVersion version;
     std::string bytes;
-    std::vector<std::pair<WriteTag, BlockVersion>> tags;  // stored with this state
+    std::vector<TagRecord> tags;  // stored with this state
+    bool replaces = false;        // what was remembered of the block before is forgotten
   };
   struct Block {
     std::vector<State> states{1};  // [0] is durable; the last is what reads see
@@ -30,7 +31,8 @@ class FakeDisk {
 
   explicit FakeDisk(uint32_t bucket_bits) : bucket_bits_(bucket_bits) {}
 
-  Result<void> Apply(const BlockChange& change, const std::vector<TagRecord>& tags);
+  Result<void> Apply(const BlockChange& change);
+  std::vector<TagRecord> TagsOf(const BlockKey& key) const;
   void Sync(const BlockKey& key);
   void SyncAll();
   Result<State> Read(const BlockKey& key) const;
@@ -59,8 +61,7 @@ class FakeBlocks final : public LocalBlocks {
   // From now on nothing of this incarnation has an effect.
   void Detach() { detached_ = true; }
 
-  asio::awaitable<Result<void>> Apply(BlockChange change, std::vector<TagRecord> tags,
-                                      bool sync) override;
+  asio::awaitable<Result<void>> Apply(BlockChange change, bool sync) override;
   asio::awaitable<Result<BlockData>> Read(BlockKey key, uint32_t offset, uint32_t length) override;
   asio::awaitable<Result<BlockCopy>> ReadCopy(BlockKey key) override;
   asio::awaitable<Result<BlockInfo>> Stat(BlockKey key) override;
