@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "client/retry.h"
+
 namespace ringfs::client {
 
 void BlockStory::Add(ServerId server, const Error& error) {
@@ -27,7 +29,10 @@ Error BlockStory::Tell(const char* operation, const BlockKey& key, const ChunkLi
       text += fmt::format("; server {}: {}", chunks.Describe(server), error.ToString());
     }
   }
-  return Error{last.code, std::move(text)};
+  // Refusals that a newer map would have ended: there was no time left to get it.
+  const bool passing = WantsNewMap(last.code) || last.code == Errc::kUncommitted ||
+                       last.code == Errc::kVersionMismatch;
+  return Error{passing ? Errc::kTimedOut : last.code, std::move(text)};
 }
 
 }  // namespace ringfs::client

@@ -17,6 +17,7 @@ class BlockStory {
   void Add(ServerId server, const Error& error);
 
   // `last`, with a detail that tells the operation, the block, each server tried and its error.
+  // What is tried again until the deadline, as refusals by an old map are, becomes kTimedOut.
   Error Tell(const char* operation, const BlockKey& key, const ChunkLinks& chunks,
              const Error& last) const;
 

@@ -15,10 +15,11 @@ constexpr int64_t kHelloTimeoutMs = 3000;
 
 rpc::ChannelOptions ChunkChannelOptions() {
   rpc::ChannelOptions options;
-  // The head moves on within about one lease (3 s); a silent server should not hold calls longer.
+  // Calls to a server that dies end when the map says so, within about one lease (3 s). This bound
+  // is for one that only this client cannot reach.
   options.connect_timeout_ms = 1000;
   options.backoff_max_ms = 500;
-  options.dead_after_ms = 4000;
+  options.dead_after_ms = 6000;
   return options;
 }
 

@@ -33,10 +33,10 @@ std::string HostName() {
 
 rpc::ChannelOptions MasterChannelOptions() {
   rpc::ChannelOptions options;
-  // A session lives ten seconds: a dead connection has to be found, and made anew, well before.
+  // A session lives ten seconds: a dead connection has to be found, and made anew, before that.
   options.connect_timeout_ms = 2000;
   options.backoff_max_ms = 500;
-  options.dead_after_ms = 4000;
+  options.dead_after_ms = 6000;
   return options;
 }
 
@@ -69,10 +69,8 @@ asio::awaitable<Result<void>> MasterLink::Open(Deadline deadline) {
     if (IsFinal(refusal_.code)) co_return Fail(refusal_);
     const int64_t left_ms = deadline.left_ms();
     if (left_ms == 0) {
-      co_return Fail(
-          Errc::kTimedOut,
-          fmt::format("no session with the master at {}: {}", fmt::join(options_.masters, ","),
-                      WhyNot()));
+      co_return Fail(Errc::kTimedOut, fmt::format("no session with the master at {}: {}",
+                                                  fmt::join(options_.masters, ","), WhyNot()));
     }
     co_await changed_.WaitFor(left_ms);
   }

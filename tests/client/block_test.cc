@@ -107,6 +107,21 @@ TEST(BlockIoTest, GivesUpInTimeAndNamesTheServer) {
   EXPECT_NE(written.error().detail.find("overloaded"), std::string::npos);
 }
 
+TEST(BlockIoTest, ARefusalThatLastsIsATimeout) {
+  World world(100);
+  ASSERT_TRUE(world.Connect());
+  const Opened file = world.Create("a");
+  world.chunks1.before = [](uint32_t method) -> std::optional<Error> {
+    if (method == wire::CHUNK_WRITE) return Error{Errc::kNotServing, "no contact with the master"};
+    return {};
+  };
+
+  auto written = world.Write(file.handle, 0, "x");
+
+  EXPECT_EQ(written.code(), Errc::kTimedOut);
+  EXPECT_NE(written.error().detail.find("no contact"), std::string::npos);
+}
+
 TEST(BlockIoTest, AFullDiskIsAnAnswer) {
   World world;
   ASSERT_TRUE(world.Connect());

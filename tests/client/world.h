@@ -31,7 +31,7 @@ using Pending = std::shared_ptr<std::optional<T>>;
 // buckets, each with server 1 as head and server 2 as the other member. Files have 64 KiB blocks.
 class World {
  public:
-  explicit World(int64_t timeout_ms = 5000);
+  explicit World(int64_t timeout_ms = 30'000);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -56,7 +56,7 @@ class World {
     return Finish(Begin(std::move(work)));
   }
   void AwaitVoid(asio::awaitable<void> work);
-  // Runs until `condition` holds; fails the test after ten seconds.
+  // Runs until `condition` holds; fails the test after a minute.
   void RunUntil(const std::function<bool()>& condition);
   // Lets everything run that is ready, and what that makes ready. Timers are not waited for.
   void Settle();
