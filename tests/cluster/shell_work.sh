@@ -180,7 +180,6 @@ listing() { (cd "$1" && find . -printf '%P %y %m %s %l\n' | LC_ALL=C sort && fin
 
 step_kill_all() {
   rm -rf "$first/many"
-  sync "$first/counter"
   ringfs sync "$first"
   listing "$first" >"$record"
   local pid
