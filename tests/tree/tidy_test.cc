@@ -90,8 +90,6 @@ TEST(TidyTest, NothingIsLeftForLater) {
       "DO",
       "FIX"
       "ME",
-      "XX"
-      "X",
       "asio::deta"
       "ched",
       "using namespace s"
