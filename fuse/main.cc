@@ -143,7 +143,13 @@ class Program {
     options.session_ttl_ms = options_.session_ttl_ms;
     auto filesystem =
         co_await client::Filesystem::Connect(context_.get_executor(), std::move(options));
-    if (!filesystem) co_return Fail(filesystem.error());
+    if (!filesystem) {
+      Error error = filesystem.error();
+      if (error.code == Errc::kNotFound || error.code == Errc::kNotDirectory) {
+        error.detail = "the filesystem has no directory /" + options_.subdirectory;
+      }
+      co_return Fail(std::move(error));
+    }
     filesystem_ = std::move(*filesystem);
     mount_.emplace(context_.get_executor(), *filesystem_);
     mount_->atime = options_.atime;

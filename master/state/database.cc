@@ -47,8 +47,8 @@ Result<Database> Open(leveldb::Options options, const std::string& where,
   if (!status.ok()) {
     Error error = FromStatus(status);
     // LevelDB has one code for this and for a disk that fails; only its words tell.
-    if (status.ToString().find("lock") != std::string::npos) error.code = Errc::kUnavailable;
-    return Fail(std::move(error));
+    if (status.ToString().find("lock") == std::string::npos) return Fail(std::move(error));
+    return Fail(Errc::kUnavailable, where + " is in use by another process");
   }
   database.db.reset(db);
   Result<void> checked = CheckFormat(*db, where, cluster_id);
