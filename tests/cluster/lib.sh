@@ -64,7 +64,8 @@ up() {
 mount_at() {
   local folder=$1
   shift
-  mkdir -p "$folder"
+  # The mountpoint of a client that was killed cannot even be looked at.
+  mkdir -p "$folder" 2>/dev/null || grep -q " $folder " /proc/mounts || fail "cannot make $folder"
   setsid ringfs-mount "$master" "$folder" -f "$@" >"$folder.out" 2>>"$folder.log" </dev/null &
   echo $! >"$folder.pid"
   local i
