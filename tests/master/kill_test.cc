@@ -167,7 +167,7 @@ TEST_F(MasterProgram, SaysInOneLineWhyItCannotStart) {
   const Case cases[] = {
       {"port in use", other_data, "in use"},
       {"other replicas", other_replicas, "replicas"},
-      {"directory in use", Flags(), "lock"},
+      {"directory in use", Flags(), "is in use by another process"},
       {"no address", {"--data", directory_, "--listen", "nowhere"}, "nowhere"},
       {"unknown flag", {"--data", directory_, "--listen", "127.0.0.1:0", "--nonsense"}, "nonsense"},
       {"nothing", {}, "required"},
