@@ -12,7 +12,7 @@ namespace {
 
 // Blocks of one call that are changed at once. BlockIo bounds what is in flight; this bounds what
 // waits.
-constexpr uint64_t kBlocksAtOnce = 256;
+constexpr uint64_t kBlocksCutAtOnce = 256;
 // The chunkservers write back within seconds by themselves: syncing so many costs little.
 constexpr size_t kMaxDirtyBlocks = 65536;
 constexpr int64_t kGiveBackTimeoutMs = 10'000;
@@ -67,7 +67,7 @@ asio::awaitable<Result<void>> FileIo::ChangeBlocks(std::shared_ptr<Inode> inode,
                                                    FileChange change, Deadline deadline) {
   const uint64_t bytes = ChangedBytes(change, layout);
   for (uint64_t done = 0; done < bytes;) {
-    const uint64_t some = std::min(bytes - done, kBlocksAtOnce * layout.block_size);
+    const uint64_t some = std::min(bytes - done, kBlocksCutAtOnce * layout.block_size);
     auto ranges = SplitRange(layout, change.offset + done, some);
     if (!ranges) co_return Fail(ranges.error());
     std::vector<asio::awaitable<Result<void>>> calls;

@@ -11,7 +11,7 @@ namespace ringfs::client {
 namespace {
 
 constexpr int64_t kFinishTimeoutMs = 30'000;
-constexpr int64_t kFinishPauseMs = 1000;
+constexpr int64_t kCutPauseMs = 1000;
 
 }  // namespace
 
@@ -131,7 +131,7 @@ asio::awaitable<void> FileIo::FinishCut(std::shared_ptr<Inode> inode, Limiter::H
     // Without the inode, or without the session, there is nothing left for us to cut.
     if (settled || settled.code() == Errc::kStale || settled.code() == Errc::kFenced) break;
     spdlog::warn("inode {} is still to be cut: {}", Raw(inode->id), settled.error().ToString());
-    co_await background_.SleepMs(kFinishPauseMs);
+    co_await background_.SleepMs(kCutPauseMs);
   }
   files_.Forget(inode);
 }

@@ -8,7 +8,7 @@ namespace ringfs::client {
 namespace {
 
 // Of one call of Stat().
-constexpr uint64_t kBlocksAtOnce = 256;
+constexpr uint64_t kBlocksReadAtOnce = 256;
 
 uint64_t EndOf(const Layout& layout, uint64_t offset, uint64_t size) {
   return std::min(layout.size, offset + std::min(size, UINT64_MAX - offset));
@@ -120,7 +120,7 @@ asio::awaitable<Result<uint64_t>> FileIo::Seek(InodeId inode, uint64_t offset, b
   if (!layout) co_return Fail(layout.error());
   if (offset >= layout->size) co_return Fail(Errc::kNoDevice);
   while (offset < layout->size) {
-    const uint64_t some = std::min(layout->size - offset, kBlocksAtOnce * layout->block_size);
+    const uint64_t some = std::min(layout->size - offset, kBlocksReadAtOnce * layout->block_size);
     auto ranges = SplitRange(*layout, offset, some);
     if (!ranges) co_return Fail(ranges.error());
     std::vector<BlockKey> keys;

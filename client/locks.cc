@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kAskTimeoutMs = 30'000;
 constexpr int64_t kCancelTimeoutMs = 5'000;
-constexpr int64_t kFinishPauseMs = 1000;
+constexpr int64_t kReleasePauseMs = 1000;
 constexpr uint64_t kLastByte = std::numeric_limits<int64_t>::max();
 
 bool IsWhole(const LockRequest& request) {
@@ -177,7 +177,7 @@ asio::awaitable<void> Locks::FinishUndo(LockRequest request, uint64_t waiter, Se
   while (!background_.stopping() && session == link_.session()) {
     auto undone = co_await Undo(request, waiter, Deadline(clock_, kAskTimeoutMs));
     if (undone || !MayRetry(undone.code())) co_return;
-    co_await background_.SleepMs(kFinishPauseMs);
+    co_await background_.SleepMs(kReleasePauseMs);
   }
 }
 

@@ -10,7 +10,7 @@ namespace ringfs::chunkserver {
 namespace {
 
 constexpr int64_t kAttemptMs = 10'000;
-constexpr int64_t kMaxPauseMs = 250;
+constexpr int64_t kMaxActivationPauseMs = 250;
 
 bool AllEqual(const std::vector<Holding>& holdings) {
   const auto differs = [&](const Holding& holding) {
@@ -57,7 +57,7 @@ asio::awaitable<void> Activation::Run(BucketKey bucket, uint64_t bucket_version)
                   bucket_version, done.error().ToString());
     state.changed().NotifyAll();  // those who wait look at their deadlines
     co_await Pause(context_.seams.timers, pause_ms);
-    pause_ms = std::min(pause_ms * 2, kMaxPauseMs);
+    pause_ms = std::min(pause_ms * 2, kMaxActivationPauseMs);
   }
   state.activating = false;
   state.changed().NotifyAll();

@@ -12,7 +12,7 @@ namespace ringfs::chunkserver {
 namespace {
 
 constexpr int64_t kPassMs = 60'000;
-constexpr int64_t kMaxPauseMs = 500;
+constexpr int64_t kMaxSyncPauseMs = 500;
 
 }  // namespace
 
@@ -72,7 +72,7 @@ asio::awaitable<void> BucketSync::CatchUp(BucketKey bucket, uint64_t bucket_vers
       pause_ms = 10;
     }
     co_await Pause(context_.seams.timers, pause_ms);
-    pause_ms = std::min(pause_ms * 2, kMaxPauseMs);
+    pause_ms = std::min(pause_ms * 2, kMaxSyncPauseMs);
   }
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kPath[] = "identity";
 constexpr char kTemporaryPath[] = "identity.new";
-constexpr std::string_view kMagic = "ringfs-store\n";
+constexpr std::string_view kIdentityMagic = "ringfs-store\n";
 constexpr uint16_t kFormatVersion = 1;
 constexpr size_t kMaxTextBytes = 255;
 constexpr size_t kMaxFileBytes = 4096;
@@ -42,7 +42,7 @@ Result<StoreIdentity> ReadIdentity(Disk& disk) {
   }
   const std::string_view text = AsText(std::span(bytes).first(*size));
   Decoder in(text);
-  if (in.Bytes(kMagic.size()) != kMagic) {
+  if (in.Bytes(kIdentityMagic.size()) != kIdentityMagic) {
     return Fail(Errc::kCorrupted, disk.Name() + "/identity does not begin as an identity file");
   }
   if (const auto version = in.Little<uint16_t>(); version > kFormatVersion) {
@@ -74,7 +74,7 @@ Result<void> WriteIdentity(Disk& disk, const StoreIdentity& identity) {
   if (*exists) {
     return Fail(Errc::kExists, disk.Name() + " has an identity already");
   }
-  std::string bytes(kMagic);
+  std::string bytes(kIdentityMagic);
   PutLittle(&bytes, kFormatVersion);
   PutText(&bytes, identity.cluster);
   PutText(&bytes, identity.server);

@@ -12,7 +12,7 @@
 namespace ringfs::chunkserver {
 namespace {
 
-constexpr uint32_t kMagic = 0x314a4652;  // "RFJ1"
+constexpr uint32_t kJournalMagic = 0x314a4652;  // "RFJ1"
 constexpr size_t kCrcOffset = kFrameHeaderBytes - sizeof(uint32_t);
 constexpr std::array<std::byte, kFrameAlignment> kPadding{};
 
@@ -22,7 +22,7 @@ uint64_t AlignUp(uint64_t size) {
 
 std::string EncodeHeader(const FrameHeader& header, std::string_view records) {
   std::string out;
-  PutLittle(&out, kMagic);
+  PutLittle(&out, kJournalMagic);
   PutLittle(&out, header.salt);
   PutLittle(&out, header.generation);
   PutLittle(&out, header.sequence);
@@ -53,7 +53,7 @@ std::optional<std::pair<FrameHeader, uint32_t>> DecodeHeader(std::string_view by
   header.data_units = in.Little<uint32_t>();
   in.Bytes(in.ok() ? in.left() - sizeof(uint32_t) : 0);
   const auto crc = in.Little<uint32_t>();
-  if (!in.AtEnd() || magic != kMagic || header.salt != salt ||
+  if (!in.AtEnd() || magic != kJournalMagic || header.salt != salt ||
       (generation && header.generation != *generation)) {
     return std::nullopt;
   }

@@ -11,7 +11,7 @@
 namespace ringfs::chunkserver {
 namespace {
 
-constexpr size_t kWriteBufferBytes = 64 << 10;
+constexpr size_t kFileBufferBytes = 64 << 10;
 
 leveldb::Status ToStatus(const Error& error) {
   if (error.code == Errc::kNotFound) {
@@ -82,7 +82,7 @@ class Writable final : public leveldb::WritableFile {
 
   leveldb::Status Append(const leveldb::Slice& data) override {
     buffered_.append(data.data(), data.size());
-    return buffered_.size() < kWriteBufferBytes ? leveldb::Status::OK() : Flush();
+    return buffered_.size() < kFileBufferBytes ? leveldb::Status::OK() : Flush();
   }
   leveldb::Status Close() override { return Flush(); }
   leveldb::Status Flush() override {

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kEndMs = 30'000;
+constexpr int64_t kDownEndMs = 30'000;
 constexpr int kStackedMax = 16;
 constexpr size_t kUsersShown = 5;
 
@@ -137,12 +137,12 @@ void Stop::EndAll(const std::vector<std::string>& names, const std::string& prog
 }
 
 void Stop::WaitForEnd(const std::string& name, const Process& process) {
-  if (process.WaitForEnd(kEndMs)) {
+  if (process.WaitForEnd(kDownEndMs)) {
     say_(fmt::format("  {:<15} ended", name));
     return;
   }
   say_(fmt::format("  {:<15} did not end within {} s and was killed (its log: {})", name,
-                   kEndMs / 1000, files_.LogOf(name).string()));
+                   kDownEndMs / 1000, files_.LogOf(name).string()));
   process.End(0);
 }
 

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kReadyMs = 60'000;
-constexpr int64_t kEndMs = 10'000;
+constexpr int64_t kUpEndMs = 10'000;
 constexpr const char* kAnyPort = "127.0.0.1:0";
 
 // A daemon of the cluster.
@@ -139,7 +139,7 @@ Result<Child> Start::StartUnit(const Unit& unit) {
   if (handle) started_.push_back({unit.name, std::move(*handle)});
   const Result<void> noted = ReplaceFile(files_.PidOf(unit.name), fmt::format("{}\n", pid));
   if (!noted) {
-    child->process().End(kEndMs);
+    child->process().End(kUpEndMs);
     return Fail(noted.error());
   }
   return child;
@@ -173,12 +173,12 @@ Result<void> Start::StartMaster() {
     say_(Line(unit.name, fmt::format("runs at {} (process {})", state_.master, running->pid())));
     return {};
   }
-  if (running) running->End(kEndMs);  // of an `up` that was cut short before it knew the address
+  if (running) running->End(kUpEndMs);  // of an `up` that was cut short before it knew the address
   auto child = StartUnit(unit);
   if (!child) return Fail(child.error());
   const auto address = child->WaitReady(kReadyMs);
   if (!address) {
-    child->process().End(kEndMs);
+    child->process().End(kUpEndMs);
     return Fail(address.error());
   }
   state_.master = *address;
@@ -203,7 +203,7 @@ Result<void> Start::StartChunkservers() {
                 fmt::format("runs at {} (process {})", state_.chunkservers[i], running->pid())));
       continue;
     }
-    if (running) running->End(kEndMs);
+    if (running) running->End(kUpEndMs);
     auto child = StartUnit(unit);
     if (!child) return Fail(child.error());
     starting.push_back({i, std::move(*child)});
@@ -214,7 +214,7 @@ Result<void> Start::StartChunkservers() {
     const std::string name = ChunkserverName(index);
     const auto address = child.WaitReady(kReadyMs);
     if (!address) {
-      child.process().End(kEndMs);
+      child.process().End(kUpEndMs);
       if (outcome) outcome = Fail(address.code(), name + ": " + address.error().detail);
       continue;
     }
@@ -232,7 +232,7 @@ Result<bool> Start::IsMounted() {
   const auto process = Process::Find(files_.PidOf(kMountName), "ringfs-mount", mountpoint_);
   if (!*mounted) {
     // Unmounted behind our back; its client is on its way out.
-    if (process && !process->WaitForEnd(kEndMs)) process->End(kEndMs);
+    if (process && !process->WaitForEnd(kUpEndMs)) process->End(kUpEndMs);
     return false;
   }
   if ((*mounted)->source != state_.master) {
@@ -240,7 +240,7 @@ Result<bool> Start::IsMounted() {
                                          Printable((*mounted)->source), Printable(mountpoint_)));
   }
   if (!MountAnswers(mountpoint_)) {
-    if (process) process->End(kEndMs);
+    if (process) process->End(kUpEndMs);
     return false;
   }
   say_(Line(kMountName, fmt::format("is at {}{}", Printable(mountpoint_),
@@ -257,7 +257,7 @@ Result<void> Start::StartMount() {
   if (!child) return Fail(child.error());
   const auto ready = child->WaitReady(kReadyMs);
   if (!ready) {
-    child->process().End(kEndMs);
+    child->process().End(kUpEndMs);
     return Fail(ready.error());
   }
   say_(Line(unit.name, fmt::format("mounted at {} (process {})", Printable(mountpoint_),
@@ -268,7 +268,7 @@ Result<void> Start::StartMount() {
 void Start::EndStarted() {
   say_("ringfs: ending what was started");
   for (auto one = started_.rbegin(); one != started_.rend(); ++one) {
-    one->process.End(kEndMs);
+    one->process.End(kUpEndMs);
     std::error_code error;
     fs::remove(files_.PidOf(one->name), error);
   }

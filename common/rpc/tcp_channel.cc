@@ -13,7 +13,7 @@
 namespace ringfs::rpc {
 namespace {
 
-CallTable::Time Now() { return std::chrono::steady_clock::now(); }
+CallTable::Time TimeNow() { return std::chrono::steady_clock::now(); }
 
 std::string Joined(const std::vector<std::string>& addresses) {
   std::string text;
@@ -128,7 +128,7 @@ asio::awaitable<Result<Answer>> TcpChannel::Exchange(std::shared_ptr<TcpChannel>
   if (Result<void> admitted = self->Admit(request, timeout_ms, lane); !admitted) {
     co_return Fail(admitted.error());
   }
-  request.deadline = Now() + std::chrono::milliseconds(timeout_ms);
+  request.deadline = TimeNow() + std::chrono::milliseconds(timeout_ms);
   auto start = [&](auto handler) {
     auto slot = asio::get_associated_cancellation_slot(handler);
     auto waiter = std::make_unique<HandlerWaiter<decltype(handler)>>(std::move(handler));
@@ -179,7 +179,7 @@ uint64_t TcpChannel::Enter(std::unique_ptr<Waiter> waiter, Request request, Lane
 
 void TcpChannel::SendCall(uint64_t id, Request request) {
   const auto left =
-      std::chrono::duration_cast<std::chrono::milliseconds>(request.deadline - Now()).count();
+      std::chrono::duration_cast<std::chrono::milliseconds>(request.deadline - TimeNow()).count();
   FrameHeader header;
   header.kind = FrameKind::kCall;
   header.method = request.method;
@@ -298,7 +298,7 @@ asio::awaitable<void> TcpChannel::Run(std::unique_ptr<RunScope> scope) {
   asio::steady_timer wake(self.executor_);
   const TimerScope timer_scope(self.wake_, wake);
   while (!self.closed_ && self.wanted()) {
-    if (Now() < self.not_before_) {
+    if (TimeNow() < self.not_before_) {
       wake.expires_at(self.not_before_);
       co_await wake.async_wait(kNoThrow);
       continue;
@@ -359,7 +359,7 @@ void TcpChannel::PauseAfterFailure(const Error& error) {
   if ((address_index_ + 1) % addresses_.size() != 0) return;
   backoff_ms_ = std::clamp(backoff_ms_ * 2, options_.backoff_min_ms, options_.backoff_max_ms);
   std::uniform_int_distribution<int64_t> pause(backoff_ms_ / 2, backoff_ms_);
-  not_before_ = Now() + std::chrono::milliseconds(pause(jitter_));
+  not_before_ = TimeNow() + std::chrono::milliseconds(pause(jitter_));
 }
 
 // --- ends
@@ -388,7 +388,7 @@ asio::awaitable<void> TcpChannel::ExpireCalls(std::shared_ptr<TcpChannel> self) 
 }
 
 void TcpChannel::FailExpired() {
-  for (const CallTable::Expired& expired : calls_.TakeExpired(Now())) {
+  for (const CallTable::Expired& expired : calls_.TakeExpired(TimeNow())) {
     if (const auto unsent = waiting_.extract(expired.id)) {
       waiting_bytes_ -= unsent.mapped().bytes;
     }

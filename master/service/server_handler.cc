@@ -12,7 +12,7 @@ namespace ringfs::master {
 namespace {
 
 constexpr size_t kUuidBytes = 16;
-constexpr size_t kMaxTextBytes = 1024;
+constexpr size_t kMaxServerTextBytes = 1024;
 constexpr uint32_t kMaxWeight = 1'000'000;
 // Each round must come nearer to what is wanted; the next tick goes on.
 constexpr int kMaxDecisions = 64;
@@ -30,7 +30,7 @@ Result<void> Validate(const Context& context, const wire::RegisterServerRequest&
   }
   for (const std::string* text :
        {&request.address(), &request.zone(), &request.host(), &request.version()}) {
-    if (text->size() > kMaxTextBytes) return Fail(Errc::kInvalid, "a text is too long");
+    if (text->size() > kMaxServerTextBytes) return Fail(Errc::kInvalid, "a text is too long");
   }
   return {};
 }

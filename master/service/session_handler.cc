@@ -12,7 +12,7 @@ namespace ringfs::master {
 namespace {
 
 constexpr size_t kClientBytes = 16;
-constexpr size_t kMaxTextBytes = 4096;
+constexpr size_t kMaxSessionTextBytes = 4096;
 
 Result<void> Validate(const Context& context, const wire::OpenSessionRequest& request) {
   if (request.client().size() != kClientBytes) {
@@ -23,7 +23,7 @@ Result<void> Validate(const Context& context, const wire::OpenSessionRequest& re
   }
   for (const std::string* text :
        {&request.host(), &request.mountpoint(), &request.version(), &request.subdirectory()}) {
-    if (text->size() > kMaxTextBytes) return Fail(Errc::kInvalid, "a text is too long");
+    if (text->size() > kMaxSessionTextBytes) return Fail(Errc::kInvalid, "a text is too long");
   }
   return {};
 }

@@ -181,12 +181,6 @@ struct Outcome {
   bool cut = false;  // the power went before the work was done
 };
 
-std::unique_ptr<ChunkStore> MustOpen(FakeDisk& disk, StoreOptions options = SmallOptions()) {
-  Result<std::unique_ptr<ChunkStore>> store = OpenStore(disk, std::move(options));
-  EXPECT_TRUE(store) << store.error().ToString();
-  return store ? std::move(*store) : nullptr;
-}
-
 // One life: work, a power cut at change `cut` after opening, and recovery, which is itself cut
 // `recovery_cuts` times, each a little later.
 Outcome LiveAndCrash(uint64_t seed, uint64_t cut, PowerCut how, int recovery_cuts) {

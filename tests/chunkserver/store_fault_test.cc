@@ -8,12 +8,6 @@
 namespace ringfs::chunkserver {
 namespace {
 
-std::unique_ptr<ChunkStore> MustOpen(Disk& disk, StoreOptions options = SmallOptions()) {
-  Result<std::unique_ptr<ChunkStore>> store = OpenStore(disk, std::move(options));
-  EXPECT_TRUE(store) << store.error().ToString();
-  return store ? std::move(*store) : nullptr;
-}
-
 TEST(StoreIdentityTest, RefusesADirectoryThatIsNotExpected) {
   FakeDisk disk;
   const StoreExpectation old{"", "", false, {}};

@@ -37,6 +37,13 @@ inline Result<std::unique_ptr<ChunkStore>> OpenStore(Disk& disk,
                           std::move(options));
 }
 
+// The same, where opening is not what is tested.
+inline std::unique_ptr<ChunkStore> MustOpen(Disk& disk, StoreOptions options = SmallOptions()) {
+  Result<std::unique_ptr<ChunkStore>> store = OpenStore(disk, std::move(options));
+  EXPECT_TRUE(store) << store.error().ToString();
+  return store ? std::move(*store) : nullptr;
+}
+
 inline BlockKey Key(uint64_t data, uint32_t index = 0) { return {PoolId{1}, DataId{data}, index}; }
 
 // Bytes that tell from which `seed` they are, anywhere.

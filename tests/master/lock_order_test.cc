@@ -8,17 +8,12 @@
 namespace ringfs::master {
 namespace {
 
-using Who = LockBench::Who;
-
 constexpr uint64_t kEnd = kMaxLockOffset;
 
 Who On(uint64_t session, uint64_t inode, uint64_t owner = 1) {
   return Who{.session = session, .owner = owner, .inode = inode};
 }
 Who Range(uint64_t session, uint64_t owner = 1) { return On(session, 7, owner); }
-Who Flock(uint64_t session, uint64_t owner = 1) {
-  return Who{.session = session, .owner = owner, .kind = wire::LOCK_FLOCK};
-}
 
 TEST(LockOrder, ServesWaitsInOrder) {
   for (wire::LockKind kind : {wire::LOCK_RANGE, wire::LOCK_FLOCK}) {

@@ -66,4 +66,10 @@ class LockBench {
   std::vector<std::string> grants_;
 };
 
+using Who = LockBench::Who;
+
+inline Who Flock(uint64_t session, uint64_t owner = 1) {
+  return Who{.session = session, .owner = owner, .kind = wire::LOCK_FLOCK};
+}
+
 }  // namespace ringfs::master

@@ -10,15 +10,9 @@
 namespace ringfs::master {
 namespace {
 
-using Who = LockBench::Who;
-
 const Who kA{.session = 1, .owner = 1};
 const Who kB{.session = 2, .owner = 1};
 const Who kC{.session = 3, .owner = 1};
-
-Who Flock(uint64_t session, uint64_t owner = 1) {
-  return Who{.session = session, .owner = owner, .kind = wire::LOCK_FLOCK};
-}
 
 TEST(LockTable, SplitsAndMergesTheRangesOfAnOwner) {
   struct Step {

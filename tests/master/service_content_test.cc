@@ -8,8 +8,6 @@ namespace {
 
 using testing::UnorderedElementsAre;
 
-constexpr int64_t kTtlMs = 10'000;
-
 wire::MetaRequest BeginAppend(TestClient& client, uint64_t inode) {
   wire::MetaRequest request = client.Request();
   request.mutable_begin_append()->set_inode(inode);

@@ -6,8 +6,6 @@
 namespace ringfs::master {
 namespace {
 
-constexpr int64_t kLeaseMs = 3'000;
-
 wire::Server ServerInMap(TestPeer& peer, uint32_t id) {
   const auto map = peer.Call<wire::ClusterMap>(wire::MASTER_GET_MAP, wire::GetMapRequest());
   RINGFS_CHECK(bool{map});

@@ -21,6 +21,10 @@
 
 namespace ringfs::master {
 
+// The defaults of a master: the life of a session and the lease of a chunkserver.
+inline constexpr int64_t kTtlMs = 10'000;
+inline constexpr int64_t kLeaseMs = 3'000;
+
 class ManualClock final : public Clock {
  public:
   int64_t WallNs() const override { return 1'700'000'000 * kNsPerSecond + now_ns_; }

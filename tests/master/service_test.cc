@@ -5,9 +5,6 @@
 namespace ringfs::master {
 namespace {
 
-constexpr int64_t kTtlMs = 10'000;
-constexpr int64_t kLeaseMs = 3'000;
-
 wire::MetaRequest MakeDirectory(TestClient& client, const std::string& name) {
   wire::MetaRequest request = client.Request();
   request.mutable_make_node()->set_parent(Raw(kRootInode));

@@ -15,7 +15,7 @@ constexpr uint64_t kSectorBytes = 512;
 using Page = std::array<std::byte, kPageBytes>;
 
 // Bytes that exist where they were written.
-class Content {
+class FileContent {
  public:
   void Read(uint64_t offset, std::span<std::byte> out) const {
     ForEachPage(offset, out.size(), [&](uint64_t page, size_t within, size_t at, size_t size) {
@@ -69,8 +69,8 @@ struct FileChange {
 };
 
 struct File {
-  Content now;
-  Content durable;
+  FileContent now;
+  FileContent durable;
   uint64_t size = 0;
   uint64_t durable_size = 0;
   std::vector<FileChange> unsynced;
@@ -412,7 +412,7 @@ void FakeDisk::FailReads(const std::string& path, bool fail) {
 void FakeDisk::FlipBit(const std::string& path, uint64_t offset, int bit) {
   const std::lock_guard lock(platter_->mutex);
   File& file = *platter_->names.at(path);
-  for (Content* content : {&file.now, &file.durable}) {
+  for (FileContent* content : {&file.now, &file.durable}) {
     std::array<std::byte, 1> byte;
     content->Read(offset, byte);
     byte[0] ^= std::byte{1} << bit;
