@@ -121,7 +121,7 @@ class Program {
       co_return;
     }
     Spawn(context_.get_executor(), EndOnSignal(), "signals");
-    AnnounceReady(kProgram, options_.mountpoint);
+    if (!options_.as_helper) AnnounceReady(kProgram, options_.mountpoint);
     Ready();
     co_await session_->Serve();
     spdlog::info("{} is unmounted", options_.mountpoint);

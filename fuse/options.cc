@@ -115,6 +115,7 @@ Result<void> ParseOption(const std::string& option, MountOptions* options) {
 
 Result<MountOptions> ParseMountOptions(const std::vector<std::string>& arguments, bool as_helper) {
   MountOptions options;
+  options.as_helper = as_helper;
   std::vector<std::string> positional;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];

@@ -18,7 +18,8 @@ struct MountOptions {
   bool help = false;
   bool version = false;
   bool foreground = false;
-  bool fake = false;  // mount -f: do all but mount
+  bool as_helper = false;  // called by mount(8), which says what is to be said
+  bool fake = false;       // mount -f: do all but mount
   bool read_only = false;
   bool allow_other = true;
   Atime atime = Atime::kRelatime;
