@@ -12,6 +12,13 @@ namespace ringfs::chunkserver {
 namespace {
 
 constexpr size_t kListPage = 1024;
+// What the protocol's thread moves itself, when the disk need not be waited for: handing it to
+// another thread would take longer.
+constexpr size_t kMovedHereBytes = 64 << 10;
+
+size_t SizeOf(const BlockChange& change) {
+  return change.data.empty() ? 0 : change.data.front().size();
+}
 
 Result<void> CheckData(const BlockChange& change) {
   if (change.data.empty()) return {};
@@ -19,24 +26,22 @@ Result<void> CheckData(const BlockChange& change) {
   return Fail(Errc::kCorrupted, "the bytes of a change do not match their checksums");
 }
 
-Result<void> ApplyTo(StoreSet& stores, const BlockChange& change, bool sync) {
+Result<void> ApplyTo(StoreSet& stores, const BlockChange& change, Patience patience) {
   Result<void> checked = CheckData(change);
   if (!checked) return checked;
-  Result<void> applied = stores.Apply(change);
-  if (!applied || !sync) return applied;
-  return stores.Sync(std::span(&change.key, 1));
+  return stores.Apply(change, patience);
 }
 
-Result<BlockData> ReadFrom(StoreSet& stores, const BlockKey& key, uint32_t offset,
-                           uint32_t length) {
-  Result<BlockData> data = stores.Read(key, offset, length);
+Result<BlockData> ReadFrom(StoreSet& stores, const BlockKey& key, uint32_t offset, uint32_t length,
+                           Patience patience) {
+  Result<BlockData> data = stores.Read(key, offset, length, patience);
   if (!data) return data;
   if (Crc32cUnits(data->data.bytes()) == data->checksums) return data;
   return Fail(Errc::kCorrupted, "the bytes on the disk do not match their checksums");
 }
 
 Result<BlockCopy> CopyFrom(StoreSet& stores, const BlockKey& key) {
-  Result<BlockData> data = ReadFrom(stores, key, 0, kMaxBlockSize);
+  Result<BlockData> data = ReadFrom(stores, key, 0, kMaxBlockSize, Patience::kWait);
   if (!data) return Fail(data.error());
   BlockCopy copy;
   copy.version = data->version;
@@ -64,13 +69,30 @@ Result<void> RemoveDurably(StoreSet& stores, PoolId pool, DataId data, uint32_t 
 }  // namespace
 
 asio::awaitable<Result<void>> StoreBlocks::Apply(BlockChange change, bool sync) {
-  auto job = [&] { return ApplyTo(stores_, change, sync); };
+  if (SizeOf(change) <= kMovedHereBytes) {
+    Result<void> applied = ApplyTo(stores_, change, Patience::kNow);
+    const bool made = applied && !sync;
+    if (made || (!applied && applied.code() != Errc::kWouldBlock)) co_return applied;
+    if (applied) {
+      auto job = [&] { return stores_.Sync(std::span(&change.key, 1)); };
+      co_return co_await RunOn(pool_, std::move(job));
+    }
+  }
+  auto job = [&]() -> Result<void> {
+    Result<void> applied = ApplyTo(stores_, change, Patience::kWait);
+    if (!applied || !sync) return applied;
+    return stores_.Sync(std::span(&change.key, 1));
+  };
   co_return co_await RunOn(pool_, std::move(job));
 }
 
 asio::awaitable<Result<BlockData>> StoreBlocks::Read(BlockKey key, uint32_t offset,
                                                      uint32_t length) {
-  auto job = [&] { return ReadFrom(stores_, key, offset, length); };
+  if (length <= kMovedHereBytes) {
+    Result<BlockData> data = ReadFrom(stores_, key, offset, length, Patience::kNow);
+    if (data || data.code() != Errc::kWouldBlock) co_return data;
+  }
+  auto job = [&] { return ReadFrom(stores_, key, offset, length, Patience::kWait); };
   co_return co_await RunOn(pool_, std::move(job));
 }
 
@@ -80,6 +102,8 @@ asio::awaitable<Result<BlockCopy>> StoreBlocks::ReadCopy(BlockKey key) {
 }
 
 asio::awaitable<Result<BlockInfo>> StoreBlocks::Stat(BlockKey key) {
+  Result<BlockInfo> info = stores_.Stat(key, Patience::kNow);
+  if (info || info.code() != Errc::kWouldBlock) co_return info;
   auto job = [&] { return stores_.Stat(key); };
   co_return co_await RunOn(pool_, std::move(job));
 }

@@ -21,31 +21,37 @@ struct ChunkStore::Core::Room {
   uint64_t bytes;
 };
 
-Result<void> ChunkStore::Core::Apply(const BlockChange& change) {
+Result<void> ChunkStore::Core::Apply(const BlockChange& change, Patience patience) {
   if (Result<void> good = CheckChange(change); !good) {
     return good;
   }
-  Result<void> applied = ApplyOnce(change);
+  Result<void> applied = ApplyOnce(change, patience);
   if (!applied && applied.code() == Errc::kNoSpace && HasFreed()) {
+    if (patience == Patience::kNow) {
+      return Fail(Errc::kWouldBlock);
+    }
     // Space that blocks have left is free for others only after a checkpoint.
     if (Result<void> moved = Checkpoint(); !moved) {
       return moved;
     }
-    applied = ApplyOnce(change);
+    applied = ApplyOnce(change, patience);
   }
   return applied;
 }
 
-Result<void> ChunkStore::Core::ApplyOnce(const BlockChange& change) {
+Result<void> ChunkStore::Core::ApplyOnce(const BlockChange& change, Patience patience) {
+  if (patience == Patience::kNow && WritesDirect(change, options_.small_write_bytes)) {
+    return Fail(Errc::kWouldBlock);
+  }
   const uint64_t bytes = JournalRoom(change, options_.small_write_bytes);
-  if (Result<void> made = MakeRoom(bytes); !made) {
+  if (Result<void> made = MakeRoom(bytes, patience); !made) {
     return made;
   }
   Room room(journal_, bytes);
   const BlockEntryPtr entry = table_.Get(change.key);
-  const std::unique_lock lock(entry->lock);
-  if (Result<void> loaded = Load(*entry); !loaded) {
-    return loaded;
+  const auto lock = LockForChange(entry, patience);
+  if (!lock) {
+    return Fail(lock.error());
   }
   const BlockState& state = *entry->state;
   const bool newer = change.kind == ChangeKind::kReplace || change.version > state.version;
@@ -55,7 +61,7 @@ Result<void> ChunkStore::Core::ApplyOnce(const BlockChange& change) {
                                             std::to_string(state.version.counter));
   }
   Result<ChangePlan> plan =
-      PlanChange(change, state, options_.small_write_bytes, segments_, space_);
+      PlanChange(change, state, options_.small_write_bytes, segments_, space_, patience);
   if (!plan) {
     return Fail(plan.error());
   }
@@ -69,11 +75,29 @@ Result<void> ChunkStore::Core::ApplyOnce(const BlockChange& change) {
   return {};
 }
 
-Result<void> ChunkStore::Core::MakeRoom(uint64_t bytes) {
+// Takes the entry's lock alone, with its state loaded.
+Result<std::unique_lock<std::shared_mutex>> ChunkStore::Core::LockForChange(
+    const BlockEntryPtr& entry, Patience patience) {
+  std::unique_lock lock(entry->lock, std::defer_lock);
+  if (patience == Patience::kWait) {
+    lock.lock();
+  } else if (!lock.try_lock() || !entry->state) {
+    return Fail(Errc::kWouldBlock);
+  }
+  if (Result<void> loaded = Load(*entry); !loaded) {
+    return Fail(loaded.error());
+  }
+  return lock;
+}
+
+Result<void> ChunkStore::Core::MakeRoom(uint64_t bytes, Patience patience) {
   if (Result<void> health = CheckHealth(); !health) {
     return health;
   }
   while (!journal_.Reserve(bytes)) {
+    if (patience == Patience::kNow) {
+      return Fail(Errc::kWouldBlock);
+    }
     if (Result<void> moved = Checkpoint(); !moved) {
       return moved;
     }
@@ -186,14 +210,14 @@ Result<void> ChunkStore::Core::Remove(const BlockKey& key) {
   update.key = key;
   update.remove = true;
   const uint64_t bytes = Journal::RoomFor(MaxUpdateBytes(0, 0), 0);
-  if (Result<void> made = MakeRoom(bytes); !made) {
+  if (Result<void> made = MakeRoom(bytes, Patience::kWait); !made) {
     return made;
   }
   Room room(journal_, bytes);
   const BlockEntryPtr entry = table_.Get(key);
-  const std::unique_lock lock(entry->lock);
-  if (Result<void> loaded = Load(*entry); !loaded) {
-    return loaded;
+  const auto lock = LockForChange(entry, Patience::kWait);
+  if (!lock) {
+    return Fail(lock.error());
   }
   if (entry->state->present) {
     Commit(entry, update, {}, room.Use());
@@ -205,7 +229,7 @@ Result<void> ChunkStore::Core::Remove(const BlockKey& key) {
 Result<void> ChunkStore::Core::DropTags(SessionId session) {
   JournalRecord record{EncodeDropTags(session), {}, 0};
   const uint64_t bytes = Journal::RoomFor(record.bytes.size(), 0);
-  if (Result<void> made = MakeRoom(bytes); !made) {
+  if (Result<void> made = MakeRoom(bytes, Patience::kWait); !made) {
     return made;
   }
   const std::lock_guard lock(journal_.mutex());

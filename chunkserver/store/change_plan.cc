@@ -31,16 +31,17 @@ bool IsZero(std::span<const std::byte> bytes) {
 class WritePlanner {
  public:
   WritePlanner(const BlockChange& change, const BlockState& state, uint32_t small_write_bytes,
-               SegmentFiles& segments, ClusterSpace& space)
+               SegmentFiles& segments, ClusterSpace& space, Patience patience)
       : change_(change),
         state_(state),
         segments_(segments),
         space_(space),
+        patience_(patience),
         begin_(change.kind == ChangeKind::kReplace ? 0 : change.offset),
         end_(begin_ + static_cast<uint32_t>(SizeOf(change.data))),
         first_unit_(begin_ / kChecksumUnit),
         end_unit_(CeilDiv(end_, kChecksumUnit)),
-        bulk_(end_ - begin_ > small_write_bytes) {
+        bulk_(WritesDirect(change, small_write_bytes)) {
     plan_.update.length =
         change.kind == ChangeKind::kReplace ? change.length : std::max(state.length, end_);
     plan_.update.replaces = change.kind == ChangeKind::kReplace;
@@ -119,7 +120,7 @@ class WritePlanner {
       const bool keeps_old =
           !plan_.update.replaces && state_.HasUnit(unit) && (low > start || high < state_.length);
       if (keeps_old) {
-        const Result<Buffer> old = ReadUnit(segments_, state_, unit);
+        const Result<Buffer> old = ReadUnit(segments_, state_, unit, patience_);
         if (!old) {
           return Fail(old.error());
         }
@@ -287,6 +288,7 @@ class WritePlanner {
   const BlockState& state_;
   SegmentFiles& segments_;
   ClusterSpace& space_;
+  const Patience patience_;
   const uint32_t begin_;  // the bytes [begin_, end_) of the block are written
   const uint32_t end_;
   const uint32_t first_unit_;
@@ -300,12 +302,12 @@ class WritePlanner {
 
 // Zeros the bytes [low, high) of a stored unit, through the journal.
 Result<void> ZeroInUnit(SegmentFiles& segments, const BlockState& state, uint32_t low,
-                        uint32_t high, BlockUpdate* update) {
+                        uint32_t high, Patience patience, BlockUpdate* update) {
   const uint32_t unit = low / kChecksumUnit;
   if (low >= high || !state.HasUnit(unit)) {
     return {};
   }
-  const Result<Buffer> old = ReadUnit(segments, state, unit);
+  const Result<Buffer> old = ReadUnit(segments, state, unit, patience);
   if (!old) {
     return Fail(old.error());
   }
@@ -318,7 +320,7 @@ Result<void> ZeroInUnit(SegmentFiles& segments, const BlockState& state, uint32_
 }
 
 Result<ChangePlan> PlanZero(const BlockChange& change, const BlockState& state,
-                            SegmentFiles& segments) {
+                            SegmentFiles& segments, Patience patience) {
   ChangePlan plan;
   plan.update.length = state.length;
   const uint32_t begin = std::min(change.offset, state.length);
@@ -330,13 +332,14 @@ Result<ChangePlan> PlanZero(const BlockChange& change, const BlockState& state,
   const uint32_t whole_end = end == state.length ? UnitCount(end) : end / kChecksumUnit;
   if (begin % kChecksumUnit != 0) {
     const uint32_t high = std::min(end, whole_begin * kChecksumUnit);
-    if (Result<void> zeroed = ZeroInUnit(segments, state, begin, high, &plan.update); !zeroed) {
+    if (Result<void> zeroed = ZeroInUnit(segments, state, begin, high, patience, &plan.update);
+        !zeroed) {
       return Fail(zeroed.error());
     }
   }
   if (whole_end >= whole_begin && end > whole_end * kChecksumUnit) {
     if (Result<void> zeroed =
-            ZeroInUnit(segments, state, whole_end * kChecksumUnit, end, &plan.update);
+            ZeroInUnit(segments, state, whole_end * kChecksumUnit, end, patience, &plan.update);
         !zeroed) {
       return Fail(zeroed.error());
     }
@@ -348,12 +351,13 @@ Result<ChangePlan> PlanZero(const BlockChange& change, const BlockState& state,
 }
 
 Result<ChangePlan> PlanTruncate(const BlockChange& change, const BlockState& state,
-                                SegmentFiles& segments) {
+                                SegmentFiles& segments, Patience patience) {
   ChangePlan plan;
   plan.update.length = change.length;
   if (change.length < state.length && change.length % kChecksumUnit != 0) {
     const uint32_t unit_end = UnitCount(change.length) * kChecksumUnit;
-    if (Result<void> zeroed = ZeroInUnit(segments, state, change.length, unit_end, &plan.update);
+    if (Result<void> zeroed =
+            ZeroInUnit(segments, state, change.length, unit_end, patience, &plan.update);
         !zeroed) {
       return Fail(zeroed.error());
     }
@@ -393,22 +397,29 @@ Result<void> CheckChange(const BlockChange& change) {
   return {};
 }
 
+bool WritesDirect(const BlockChange& change, uint32_t small_write_bytes) {
+  return SizeOf(change.data) > small_write_bytes;
+}
+
 uint64_t JournalRoom(const BlockChange& change, uint32_t small_write_bytes) {
   const uint64_t size = SizeOf(change.data);
   const uint64_t units = size / kChecksumUnit + 2;
   // Of a large write only units that share their cluster with others go through the journal.
   const uint64_t journaled =
-      size > small_write_bytes ? std::min<uint64_t>(units, 2 * kUnitsPerCluster) : units;
+      WritesDirect(change, small_write_bytes) ? std::min<uint64_t>(units, 2 * kUnitsPerCluster)
+                                              : units;
   return Journal::RoomFor(MaxUpdateBytes(units, change.copied_tags.size()),
                           journaled * kChecksumUnit);
 }
 
-Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_t unit) {
+Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_t unit,
+                        Patience patience) {
   if (const auto pending = state.pending.find(unit); pending != state.pending.end()) {
     return pending->second.bytes;
   }
   Buffer bytes = Buffer::Allocate(kChecksumUnit);
-  if (Result<void> read = segments.Read(state.UnitAddress(unit), bytes.bytes()); !read) {
+  if (Result<void> read = segments.Read(state.UnitAddress(unit), bytes.bytes(), patience);
+      !read) {
     return Fail(read.error());
   }
   const uint32_t size = UnitBytes(state.length, unit);
@@ -422,18 +433,18 @@ Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_
 
 Result<ChangePlan> PlanChange(const BlockChange& change, const BlockState& state,
                               uint32_t small_write_bytes, SegmentFiles& segments,
-                              ClusterSpace& space) {
+                              ClusterSpace& space, Patience patience) {
   Result<ChangePlan> plan = Fail(Errc::kInvalid);
   switch (change.kind) {
     case ChangeKind::kWrite:
     case ChangeKind::kReplace:
-      plan = WritePlanner(change, state, small_write_bytes, segments, space).Plan();
+      plan = WritePlanner(change, state, small_write_bytes, segments, space, patience).Plan();
       break;
     case ChangeKind::kZero:
-      plan = PlanZero(change, state, segments);
+      plan = PlanZero(change, state, segments, patience);
       break;
     case ChangeKind::kTruncate:
-      plan = PlanTruncate(change, state, segments);
+      plan = PlanTruncate(change, state, segments, patience);
       break;
   }
   if (plan) {

@@ -30,11 +30,14 @@ struct ChangePlan {
 
 // Whether the change makes sense by itself. kInvalid.
 Result<void> CheckChange(const BlockChange& change);
+// Whether bytes of the change may go to their place at once, and not through the journal.
+bool WritesDirect(const BlockChange& change, uint32_t small_write_bytes);
 // Journal room that is enough for any plan of the change.
 uint64_t JournalRoom(const BlockChange& change, uint32_t small_write_bytes);
 
 // Bytes of one unit of a block, verified, zeros after the end of the block. kCorrupted, kIo.
-Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_t unit);
+Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_t unit,
+                        Patience patience);
 
 // Works out a change: which units are merged with what they hold, which go through the journal and
 // which to fresh space. Takes that space; whoever does not apply the plan frees `allocated`; after
@@ -42,6 +45,6 @@ Result<Buffer> ReadUnit(SegmentFiles& segments, const BlockState& state, uint32_
 // kCorrupted: a unit to be merged does not match its checksum. kNoSpace. kIo.
 Result<ChangePlan> PlanChange(const BlockChange& change, const BlockState& state,
                               uint32_t small_write_bytes, SegmentFiles& segments,
-                              ClusterSpace& space);
+                              ClusterSpace& space, Patience patience);
 
 }  // namespace ringfs::chunkserver

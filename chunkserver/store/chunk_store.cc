@@ -105,11 +105,16 @@ ChunkStore::~ChunkStore() = default;
 
 const StoreIdentity& ChunkStore::identity() const { return core_->identity(); }
 std::optional<Error> ChunkStore::failed() const { return core_->failed(); }
-Result<void> ChunkStore::Apply(const BlockChange& change) { return core_->Apply(change); }
-Result<BlockData> ChunkStore::Read(const BlockKey& key, uint32_t offset, uint32_t length) {
-  return core_->Read(key, offset, length);
+Result<void> ChunkStore::Apply(const BlockChange& change, Patience patience) {
+  return core_->Apply(change, patience);
 }
-Result<BlockInfo> ChunkStore::Stat(const BlockKey& key) { return core_->Stat(key); }
+Result<BlockData> ChunkStore::Read(const BlockKey& key, uint32_t offset, uint32_t length,
+                                   Patience patience) {
+  return core_->Read(key, offset, length, patience);
+}
+Result<BlockInfo> ChunkStore::Stat(const BlockKey& key, Patience patience) {
+  return core_->Stat(key, patience);
+}
 Result<BlockCheck> ChunkStore::Verify(const BlockKey& key) { return core_->Verify(key); }
 Result<void> ChunkStore::Sync(std::span<const BlockKey> keys) { return core_->Sync(keys); }
 Result<void> ChunkStore::SyncAll() { return core_->SyncAll(); }

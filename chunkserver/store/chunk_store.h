@@ -68,12 +68,14 @@ class ChunkStore {
   // kInvalid: out of the block's bounds, or data and checksums do not fit. kVersionMismatch.
   // kCorrupted: a stored unit that the change covers in part does not match its checksum.
   // kNoSpace. kIo. Nothing is changed after an error.
-  Result<void> Apply(const BlockChange& change);
+  Result<void> Apply(const BlockChange& change, Patience patience = Patience::kWait);
 
   // `offset` is a multiple of 4096; the range may pass the end of the block. A hole reads as zeros.
   // kNotFound: no such block. kCorrupted: bytes are missing. kIo: unreadable.
-  Result<BlockData> Read(const BlockKey& key, uint32_t offset, uint32_t length);
-  Result<BlockInfo> Stat(const BlockKey& key);  // kNotFound
+  Result<BlockData> Read(const BlockKey& key, uint32_t offset, uint32_t length,
+                         Patience patience = Patience::kWait);
+  Result<BlockInfo> Stat(const BlockKey& key,
+                         Patience patience = Patience::kWait);  // kNotFound
   // Reads the whole block and checks every unit. kNotFound, kIo when the store has failed.
   Result<BlockCheck> Verify(const BlockKey& key);
 

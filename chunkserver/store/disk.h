@@ -11,13 +11,18 @@
 
 namespace ringfs::chunkserver {
 
+// kNow: a call that would have to wait, for a disk or for another thread that does, fails with
+// kWouldBlock and has changed nothing.
+enum class Patience { kWait, kNow };
+
 // An open file of a Disk. Threads: all methods may be called from several at once.
 class DiskFile {
  public:
   virtual ~DiskFile() = default;
 
   // Fills `out` from `offset`; fewer bytes only at the end of the file. kIo.
-  virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> out) = 0;
+  virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> out,
+                              Patience patience = Patience::kWait) = 0;
   // Writes the pieces one after the other, all of them. kNoSpace, kIo: an unknown part is written.
   virtual Result<void> Write(uint64_t offset,
                              std::span<const std::span<const std::byte>> pieces) = 0;

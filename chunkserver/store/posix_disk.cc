@@ -47,13 +47,18 @@ class PosixFile final : public DiskFile {
  public:
   PosixFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
-  Result<size_t> Read(uint64_t offset, std::span<std::byte> out) override {
+  Result<size_t> Read(uint64_t offset, std::span<std::byte> out, Patience patience) override {
+    const int flags = patience == Patience::kNow ? RWF_NOWAIT : 0;
     size_t done = 0;
     while (done < out.size()) {
-      const ssize_t n = ::pread(fd_.get(), out.data() + done, out.size() - done,
-                                static_cast<off_t>(offset + done));
+      const iovec rest{out.data() + done, out.size() - done};
+      const ssize_t n = ::preadv2(fd_.get(), &rest, 1, static_cast<off_t>(offset + done), flags);
       if (n < 0 && errno == EINTR) {
         continue;
+      }
+      // Not every filesystem can tell beforehand whether it would wait.
+      if (n < 0 && flags != 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) {
+        return Fail(Errc::kWouldBlock);
       }
       if (n < 0) {
         return Errno("reading", path_);

@@ -35,8 +35,13 @@ Result<void> ChunkStore::Core::Load(BlockEntry& entry) {
 }
 
 Result<std::shared_lock<std::shared_mutex>> ChunkStore::Core::LockForRead(
-    const BlockEntryPtr& entry) {
-  std::shared_lock shared(entry->lock);
+    const BlockEntryPtr& entry, Patience patience) {
+  std::shared_lock shared(entry->lock, std::defer_lock);
+  if (patience == Patience::kWait) {
+    shared.lock();
+  } else if (!shared.try_lock() || !entry->state) {
+    return Fail(Errc::kWouldBlock);
+  }
   while (!entry->state) {
     shared.unlock();
     {
@@ -54,7 +59,8 @@ Result<std::shared_lock<std::shared_mutex>> ChunkStore::Core::LockForRead(
   return shared;
 }
 
-Result<BlockData> ChunkStore::Core::Read(const BlockKey& key, uint32_t offset, uint32_t length) {
+Result<BlockData> ChunkStore::Core::Read(const BlockKey& key, uint32_t offset, uint32_t length,
+                                         Patience patience) {
   if (offset % kChecksumUnit != 0 || length % kChecksumUnit != 0) {
     return Fail(Errc::kInvalid, "a read that is not of whole units");
   }
@@ -62,7 +68,7 @@ Result<BlockData> ChunkStore::Core::Read(const BlockKey& key, uint32_t offset, u
     return Fail(health.error());
   }
   const BlockEntryPtr entry = table_.Get(key);
-  const Result<std::shared_lock<std::shared_mutex>> lock = LockForRead(entry);
+  const Result<std::shared_lock<std::shared_mutex>> lock = LockForRead(entry, patience);
   if (!lock) {
     return Fail(lock.error());
   }
@@ -71,7 +77,7 @@ Result<BlockData> ChunkStore::Core::Read(const BlockKey& key, uint32_t offset, u
   if (offset < state.length && length > 0) {
     const uint32_t size = std::min(length, state.length - offset);
     data.data = Buffer::Allocate(size);
-    if (Result<void> read = ReadRange(state, offset, data.data.bytes()); !read) {
+    if (Result<void> read = ReadRange(state, offset, data.data.bytes(), patience); !read) {
       return Fail(read.error());
     }
     const uint32_t first = offset / kChecksumUnit;
@@ -84,7 +90,7 @@ Result<BlockData> ChunkStore::Core::Read(const BlockKey& key, uint32_t offset, u
 }
 
 Result<void> ChunkStore::Core::ReadRange(const BlockState& state, uint32_t offset,
-                                         std::span<std::byte> out) {
+                                         std::span<std::byte> out, Patience patience) {
   const uint32_t first = offset / kChecksumUnit;
   const uint32_t end = first + UnitCount(static_cast<uint32_t>(out.size()));
   for (uint32_t unit = first; unit < end;) {
@@ -103,7 +109,9 @@ Result<void> ChunkStore::Core::ReadRange(const BlockState& state, uint32_t offse
     }
     const uint32_t run_end = RunEnd(state, unit, end);
     const size_t size = std::min<size_t>(size_t{run_end - unit} * kChecksumUnit, out.size() - at);
-    if (Result<void> read = segments_.Read(state.UnitAddress(unit), out.subspan(at, size)); !read) {
+    const Result<void> read =
+        segments_.Read(state.UnitAddress(unit), out.subspan(at, size), patience);
+    if (!read) {
       return read;
     }
     unit = run_end;
@@ -111,12 +119,12 @@ Result<void> ChunkStore::Core::ReadRange(const BlockState& state, uint32_t offse
   return {};
 }
 
-Result<BlockInfo> ChunkStore::Core::Stat(const BlockKey& key) {
+Result<BlockInfo> ChunkStore::Core::Stat(const BlockKey& key, Patience patience) {
   if (Result<void> health = CheckHealth(); !health) {
     return Fail(health.error());
   }
   const BlockEntryPtr entry = table_.Get(key);
-  const Result<std::shared_lock<std::shared_mutex>> lock = LockForRead(entry);
+  const Result<std::shared_lock<std::shared_mutex>> lock = LockForRead(entry, patience);
   if (!lock) {
     return Fail(lock.error());
   }
@@ -129,7 +137,7 @@ Result<BlockCheck> ChunkStore::Core::Verify(const BlockKey& key) {
     return Fail(health.error());
   }
   const BlockEntryPtr entry = table_.Get(key);
-  const Result<std::shared_lock<std::shared_mutex>> lock = LockForRead(entry);
+  const Result<std::shared_lock<std::shared_mutex>> lock = LockForRead(entry, Patience::kWait);
   if (!lock) {
     return Fail(lock.error());
   }
@@ -137,14 +145,14 @@ Result<BlockCheck> ChunkStore::Core::Verify(const BlockKey& key) {
   BlockCheck check{state.version, state.length, {}};
   for (uint32_t offset = 0; offset < state.length; offset += kVerifyBytes) {
     const Buffer bytes = Buffer::Allocate(std::min(kVerifyBytes, state.length - offset));
-    const bool readable = bool{ReadRange(state, offset, bytes.bytes())};
+    const bool readable = bool{ReadRange(state, offset, bytes.bytes(), Patience::kWait)};
     for (size_t at = 0; at < bytes.size(); at += kChecksumUnit) {
       const std::span<std::byte> unit_bytes =
           bytes.bytes().subspan(at, std::min<size_t>(kChecksumUnit, bytes.size() - at));
       const auto unit_offset = static_cast<uint32_t>(offset + at);
       const uint32_t unit = unit_offset / kChecksumUnit;
       // Where the whole cannot be read, find the units that can.
-      const bool got = readable || bool{ReadRange(state, unit_offset, unit_bytes)};
+      const bool got = readable || bool{ReadRange(state, unit_offset, unit_bytes, Patience::kWait)};
       if (!got || Crc32c(unit_bytes) != state.Checksum(unit)) {
         check.bad_units.push_back(unit);
       }

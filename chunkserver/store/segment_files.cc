@@ -47,19 +47,20 @@ Result<void> SegmentFiles::MakeFolder() {
   return disk_.SyncFolder("");
 }
 
-Result<void> SegmentFiles::Read(uint64_t unit_address, std::span<std::byte> out) {
+Result<void> SegmentFiles::Read(uint64_t unit_address, std::span<std::byte> out,
+                                Patience patience) {
   while (!out.empty()) {
     const uint64_t offset = OffsetInSegment(unit_address);
     const size_t part = std::min<uint64_t>(out.size(), kSegmentBytes - offset);
     const SegmentId segment = SegmentOfUnit(unit_address);
-    const Result<std::shared_ptr<DiskFile>> file = Open(segment, false);
+    const Result<std::shared_ptr<DiskFile>> file = Open(segment, false, patience);
     if (!file && file.code() == Errc::kNotFound) {
       return Fail(Errc::kCorrupted, disk_.Name() + "/" + PathOf(segment) + " is missing");
     }
     if (!file) {
       return Fail(file.error());
     }
-    const Result<size_t> size = (*file)->Read(offset, out.first(part));
+    const Result<size_t> size = (*file)->Read(offset, out.first(part), patience);
     if (!size) {
       return Fail(size.error());
     }
@@ -77,7 +78,8 @@ Result<void> SegmentFiles::Write(uint64_t unit_address,
                                  bool start_writeback) {
   while (!pieces.empty()) {
     const uint64_t offset = OffsetInSegment(unit_address);
-    const Result<std::shared_ptr<DiskFile>> file = Open(SegmentOfUnit(unit_address), true);
+    const Result<std::shared_ptr<DiskFile>> file = 
+        Open(SegmentOfUnit(unit_address), true, Patience::kWait);
     if (!file) {
       return Fail(file.error());
     }
@@ -100,7 +102,7 @@ Result<void> SegmentFiles::Write(uint64_t unit_address,
 
 Result<void> SegmentFiles::Sync(const std::set<SegmentId>& segments) {
   for (const SegmentId segment : segments) {
-    const Result<std::shared_ptr<DiskFile>> file = Open(segment, true);
+    const Result<std::shared_ptr<DiskFile>> file = Open(segment, true, Patience::kWait);
     if (!file) {
       return Fail(file.error());
     }
@@ -135,7 +137,8 @@ Result<void> SegmentFiles::Punch(const std::vector<ClusterRun>& runs) {
     while (run.count > 0) {
       const uint32_t within = run.first % kClustersPerSegment;
       const uint32_t part = std::min(run.count, kClustersPerSegment - within);
-      const Result<std::shared_ptr<DiskFile>> file = Open(run.first / kClustersPerSegment, true);
+      const Result<std::shared_ptr<DiskFile>> file = 
+          Open(run.first / kClustersPerSegment, true, Patience::kWait);
       if (!file) {
         return Fail(file.error());
       }
@@ -151,11 +154,20 @@ Result<void> SegmentFiles::Punch(const std::vector<ClusterRun>& runs) {
   return {};
 }
 
-Result<std::shared_ptr<DiskFile>> SegmentFiles::Open(SegmentId segment, bool create) {
-  const std::lock_guard lock(mutex_);
+Result<std::shared_ptr<DiskFile>> SegmentFiles::Open(SegmentId segment, bool create,
+                                                       Patience patience) {
+  std::unique_lock lock(mutex_, std::defer_lock);
+  if (patience == Patience::kWait) {
+    lock.lock();
+  } else if (!lock.try_lock()) {
+    return Fail(Errc::kWouldBlock);
+  }
   if (const auto found = open_.find(segment); found != open_.end()) {
     uses_.splice(uses_.begin(), uses_, found->second.use);
     return found->second.file;
+  }
+  if (patience == Patience::kNow) {
+    return Fail(Errc::kWouldBlock);
   }
   Result<std::shared_ptr<DiskFile>> file = OpenOnDisk(segment, create);
   if (!file) {

@@ -36,7 +36,7 @@ class SegmentFiles {
   // Makes their folder, durably.
   Result<void> MakeFolder();
   // Fills `out` from the start of the unit. kCorrupted: the file ends before, or is missing.
-  Result<void> Read(uint64_t unit_address, std::span<std::byte> out);
+  Result<void> Read(uint64_t unit_address, std::span<std::byte> out, Patience patience);
   // Writes the pieces from the start of the unit on and asks for an early writeback if
   // `start_writeback`. kNoSpace, kIo.
   Result<void> Write(uint64_t unit_address, std::vector<std::span<const std::byte>> pieces,
@@ -48,7 +48,7 @@ class SegmentFiles {
   Result<void> Punch(const std::vector<ClusterRun>& runs);
 
  private:
-  Result<std::shared_ptr<DiskFile>> Open(SegmentId segment, bool create);
+  Result<std::shared_ptr<DiskFile>> Open(SegmentId segment, bool create, Patience patience);
   Result<std::shared_ptr<DiskFile>> OpenOnDisk(SegmentId segment, bool create);
 
   struct OpenFile {

@@ -58,13 +58,13 @@ class ChunkStore::Core {
                                             StoreOptions options);
 
   // apply.cc
-  Result<void> Apply(const BlockChange& change);
+  Result<void> Apply(const BlockChange& change, Patience patience);
   Result<void> Remove(const BlockKey& key);
   Result<void> DropTags(SessionId session);
 
   // read.cc
-  Result<BlockData> Read(const BlockKey& key, uint32_t offset, uint32_t length);
-  Result<BlockInfo> Stat(const BlockKey& key);
+  Result<BlockData> Read(const BlockKey& key, uint32_t offset, uint32_t length, Patience patience);
+  Result<BlockInfo> Stat(const BlockKey& key, Patience patience);
   Result<BlockCheck> Verify(const BlockKey& key);
 
   // listing.cc
@@ -108,8 +108,10 @@ class ChunkStore::Core {
 
   // apply.cc
   struct Room;  // journal room that is given back unless it is used
-  Result<void> MakeRoom(uint64_t bytes);
-  Result<void> ApplyOnce(const BlockChange& change);
+  Result<void> MakeRoom(uint64_t bytes, Patience patience);
+  Result<void> ApplyOnce(const BlockChange& change, Patience patience);
+  Result<std::unique_lock<std::shared_mutex>> LockForChange(const BlockEntryPtr& entry,
+                                                            Patience patience);
   Result<void> WriteDirect(const ChangePlan& plan, std::set<SegmentId>* segments);
   void Commit(const BlockEntryPtr& entry, const BlockUpdate& update,
               const std::set<SegmentId>& segments, uint64_t room);
@@ -124,8 +126,10 @@ class ChunkStore::Core {
   // The entry's lock is held alone.
   Result<void> Load(BlockEntry& entry);
   // Takes the entry's lock shared, with its state loaded; kNotFound when the block is absent.
-  Result<std::shared_lock<std::shared_mutex>> LockForRead(const BlockEntryPtr& entry);
-  Result<void> ReadRange(const BlockState& state, uint32_t offset, std::span<std::byte> out);
+  Result<std::shared_lock<std::shared_mutex>> LockForRead(const BlockEntryPtr& entry,
+                                                          Patience patience);
+  Result<void> ReadRange(const BlockState& state, uint32_t offset, std::span<std::byte> out,
+                         Patience patience);
 
   // listing.cc
   template <typename Dirty, typename Indexed>

@@ -78,7 +78,7 @@ std::vector<StoreSet::Member*> StoreSet::Ranked(PoolId pool, BucketId bucket) {
 }
 
 // Where the block is. kNotFound: nowhere. kIo: a store that is out may have it.
-Result<ChunkStore*> StoreSet::Locate(const BlockKey& key) {
+Result<ChunkStore*> StoreSet::Locate(const BlockKey& key, Patience patience) {
   const BucketId bucket = bucket_of_(key);
   if (members_.size() == 1 && members_[0]->store) {
     // The store itself says whether it has the block, and whether it has failed.
@@ -88,7 +88,7 @@ Result<ChunkStore*> StoreSet::Locate(const BlockKey& key) {
     if (!member->store->HoldsBucket(key.pool, bucket)) {
       continue;
     }
-    const Result<BlockInfo> info = member->store->Stat(key);
+    const Result<BlockInfo> info = member->store->Stat(key, patience);
     if (info) {
       return member->store.get();
     }
@@ -103,8 +103,8 @@ Result<ChunkStore*> StoreSet::Locate(const BlockKey& key) {
 }
 
 // Where the block is or, if it is nowhere, is to be.
-Result<ChunkStore*> StoreSet::LocateOrPlace(const BlockKey& key) {
-  Result<ChunkStore*> found = Locate(key);
+Result<ChunkStore*> StoreSet::LocateOrPlace(const BlockKey& key, Patience patience) {
+  Result<ChunkStore*> found = Locate(key, patience);
   if (found || found.code() != Errc::kNotFound) {
     return found;
   }
@@ -115,29 +115,30 @@ Result<ChunkStore*> StoreSet::LocateOrPlace(const BlockKey& key) {
   return ranked.front()->store.get();
 }
 
-Result<void> StoreSet::Apply(const BlockChange& change) {
-  const Result<ChunkStore*> store = LocateOrPlace(change.key);
-  return store ? (*store)->Apply(change) : Result<void>(Fail(store.error()));
+Result<void> StoreSet::Apply(const BlockChange& change, Patience patience) {
+  const Result<ChunkStore*> store = LocateOrPlace(change.key, patience);
+  return store ? (*store)->Apply(change, patience) : Result<void>(Fail(store.error()));
 }
 
-Result<BlockData> StoreSet::Read(const BlockKey& key, uint32_t offset, uint32_t length) {
-  const Result<ChunkStore*> store = Locate(key);
+Result<BlockData> StoreSet::Read(const BlockKey& key, uint32_t offset, uint32_t length,
+                                Patience patience) {
+  const Result<ChunkStore*> store = Locate(key, patience);
   if (!store) {
     return Fail(store.error());
   }
-  return (*store)->Read(key, offset, length);
+  return (*store)->Read(key, offset, length, patience);
 }
 
-Result<BlockInfo> StoreSet::Stat(const BlockKey& key) {
-  const Result<ChunkStore*> store = Locate(key);
+Result<BlockInfo> StoreSet::Stat(const BlockKey& key, Patience patience) {
+  const Result<ChunkStore*> store = Locate(key, patience);
   if (!store) {
     return Fail(store.error());
   }
-  return (*store)->Stat(key);
+  return (*store)->Stat(key, patience);
 }
 
 Result<BlockCheck> StoreSet::Verify(const BlockKey& key) {
-  const Result<ChunkStore*> store = Locate(key);
+  const Result<ChunkStore*> store = Locate(key, Patience::kWait);
   if (!store) {
     return Fail(store.error());
   }
@@ -338,7 +339,7 @@ void StoreSet::AbandonFailed() {
 }
 
 size_t StoreSet::Place(const BlockKey& key) {
-  const Result<ChunkStore*> store = LocateOrPlace(key);
+  const Result<ChunkStore*> store = LocateOrPlace(key, Patience::kWait);
   for (size_t i = 0; i < members_.size(); ++i) {
     if (store && members_[i]->store.get() == *store) {
       return i;

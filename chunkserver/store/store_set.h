@@ -43,9 +43,10 @@ class StoreSet {
   void AddMissing(std::string name, Error why);
 
   // As in ChunkStore. kNoSpace: the block's store is full. kIo also: no healthy store is left.
-  Result<void> Apply(const BlockChange& change);
-  Result<BlockData> Read(const BlockKey& key, uint32_t offset, uint32_t length);
-  Result<BlockInfo> Stat(const BlockKey& key);
+  Result<void> Apply(const BlockChange& change, Patience patience = Patience::kWait);
+  Result<BlockData> Read(const BlockKey& key, uint32_t offset, uint32_t length,
+                         Patience patience = Patience::kWait);
+  Result<BlockInfo> Stat(const BlockKey& key, Patience patience = Patience::kWait);
   Result<BlockCheck> Verify(const BlockKey& key);
   Result<void> Sync(std::span<const BlockKey> keys);
   Result<void> SyncAll();
@@ -77,8 +78,8 @@ class StoreSet {
   struct Member;
 
   std::vector<Member*> Ranked(PoolId pool, BucketId bucket);
-  Result<ChunkStore*> Locate(const BlockKey& key);
-  Result<ChunkStore*> LocateOrPlace(const BlockKey& key);
+  Result<ChunkStore*> Locate(const BlockKey& key, Patience patience);
+  Result<ChunkStore*> LocateOrPlace(const BlockKey& key, Patience patience);
   Result<void> ForEachHealthy(const std::function<Result<void>(ChunkStore&)>& call);
   Result<std::vector<BlockInfo>> MergeLists(
       size_t limit, const std::function<Result<std::vector<BlockInfo>>(ChunkStore&)>& list);

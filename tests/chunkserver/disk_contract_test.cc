@@ -88,6 +88,21 @@ TYPED_TEST(DiskContractTest, ReadsWhatWasWrittenInPieces) {
   EXPECT_EQ(*file->Read(expected.size() + 3, beyond), 0u);
 }
 
+TYPED_TEST(DiskContractTest, ReadsWithoutWaitingOrSaysThatItCannot) {
+  const std::unique_ptr<DiskFile> file = *this->disk_->Open("file", OpenMode::kCreate);
+  ASSERT_TRUE(this->WriteText(*file, 0, "text"));
+
+  std::array<std::byte, 4> found{};
+  const Result<size_t> size = file->Read(0, found, Patience::kNow);
+
+  if (size) {
+    EXPECT_EQ(*size, found.size());
+    EXPECT_EQ(std::memcmp(found.data(), "text", found.size()), 0);
+  } else {
+    EXPECT_EQ(size.code(), Errc::kWouldBlock);  // not every filesystem can
+  }
+}
+
 TYPED_TEST(DiskContractTest, OpensAsItIsTold) {
   EXPECT_EQ(this->disk_->Open("file", OpenMode::kRead).code(), Errc::kNotFound);
   EXPECT_EQ(this->disk_->Open("file", OpenMode::kWrite).code(), Errc::kNotFound);

@@ -41,6 +41,37 @@ TEST_F(StoreBasicTest, GivesBackWhatWasWritten) {
   }
 }
 
+TEST_F(StoreBasicTest, DoesNotWaitWhenToldSo) {
+  const std::string bytes = Pattern(4096, 1);
+  Apply(Write(Key(1), 1, 0, Pattern(300'000, 2)));
+  ASSERT_TRUE(store_->Apply(Write(Key(1), 2, 0, bytes), Patience::kNow));
+  disk_.CacheNothing(true);
+
+  const Result<BlockData> journaled = store_->Read(Key(1), 0, 4096, Patience::kNow);
+  const Result<BlockData> placed = store_->Read(Key(1), 8192, 4096, Patience::kNow);
+
+  ASSERT_TRUE(journaled);
+  EXPECT_EQ(ToText(journaled->data), bytes);
+  EXPECT_EQ(placed.code(), Errc::kWouldBlock);
+  EXPECT_EQ(store_->Stat(Key(1), Patience::kNow)->version, (BlockVersion{1, 2}));
+}
+
+TEST_F(StoreBasicTest, ChangesNothingWhenItWouldHaveToWait) {
+  const std::string old = Pattern(300'000, 2);
+  Apply(Write(Key(1), 1, 0, old));
+  disk_.CacheNothing(true);
+
+  const BlockChange merged = Write(Key(1), 2, 8200, "merged with what the unit holds");
+  EXPECT_EQ(store_->Apply(merged, Patience::kNow).code(), Errc::kWouldBlock);
+  const BlockChange large = Write(Key(1), 2, 0, Pattern(100'000, 3));
+  EXPECT_EQ(store_->Apply(large, Patience::kNow).code(), Errc::kWouldBlock);
+  ASSERT_TRUE(store_->SyncAll());
+  Reopen();  // and so it has to ask the index
+  EXPECT_EQ(store_->Stat(Key(2), Patience::kNow).code(), Errc::kWouldBlock);
+
+  EXPECT_TRUE(Holds(*store_, Key(1), old));
+}
+
 TEST_F(StoreBasicTest, KeepsContentThroughCheckpointAndReopen) {
   const std::string small = Pattern(10'000, 1);
   const std::string large = Pattern(300'000, 2);

@@ -174,6 +174,7 @@ struct FakeDisk::Platter {
   bool locked = false;
   bool fail_syncs = false;
   bool fail_writes = false;
+  bool nothing_cached = false;
   uint64_t capacity = 0;
   std::function<void(const std::string&)> hook;
   uint64_t changes = 0;
@@ -213,8 +214,11 @@ class FakeFile final : public DiskFile {
   FakeFile(std::shared_ptr<FakeDisk::Platter> platter, FilePtr file, std::string path)
       : platter_(std::move(platter)), file_(std::move(file)), path_(std::move(path)) {}
 
-  Result<size_t> Read(uint64_t offset, std::span<std::byte> out) override {
+  Result<size_t> Read(uint64_t offset, std::span<std::byte> out, Patience patience) override {
     const std::lock_guard lock(platter_->mutex);
+    if (patience == Patience::kNow && platter_->nothing_cached) {
+      return Fail(Errc::kWouldBlock);
+    }
     if (platter_->off) {
       return NoPower();
     }
@@ -402,6 +406,11 @@ void FakeDisk::FailSyncs(bool fail) {
 void FakeDisk::FailWrites(bool fail) {
   const std::lock_guard lock(platter_->mutex);
   platter_->fail_writes = fail;
+}
+
+void FakeDisk::CacheNothing(bool nothing) {
+  const std::lock_guard lock(platter_->mutex);
+  platter_->nothing_cached = nothing;
 }
 
 void FakeDisk::FailReads(const std::string& path, bool fail) {

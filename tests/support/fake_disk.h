@@ -57,6 +57,8 @@ class FakeDisk final : public Disk {
 
   void FailSyncs(bool fail);
   void FailWrites(bool fail);
+  // Every read would have to wait.
+  void CacheNothing(bool nothing);
   // Reads of the file give kIo.
   void FailReads(const std::string& path, bool fail);
   void FlipBit(const std::string& path, uint64_t offset, int bit);
