@@ -3,6 +3,7 @@
 #include "fuse/lowlevel.h"
 //
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/statvfs.h>
 
 #include <asio/awaitable.hpp>
@@ -136,7 +137,14 @@ bool Reply::Created(const wire::Attributes& attributes, const fuse_file_info& fi
 
 bool Reply::Opened(const fuse_file_info& file) {
   fuse_req* request = Take();
-  return request != nullptr && fuse_reply_open(request, &file) == 0;
+  if (request == nullptr) return false;
+  if (!file.direct_io) return fuse_reply_open(request, &file) == 0;
+  // libfuse 3.14 cannot say it: writes to different places of the file need not wait for each other.
+  fuse_open_out opened{};
+  opened.fh = file.fh;
+  opened.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+  const auto* bytes = reinterpret_cast<const char*>(&opened);
+  return fuse_reply_buf(request, bytes, sizeof(opened)) == 0;
 }
 
 void Reply::Attributes(const wire::Attributes& attributes) {
