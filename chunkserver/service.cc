@@ -139,9 +139,12 @@ asio::awaitable<Result<rpc::Reply>> ChunkService::StatBlocks(rpc::Call call) {
     ToWire(item.key, *out.mutable_block());
     if (!*info) continue;
     ToWire(**info, out);
-    if (!request->extents() || (*info)->length == 0) continue;
-    // Holes within a block are not told apart.
-    out.add_data()->set_length((*info)->length);
+    if (!request->extents()) continue;
+    for (const DataRun& run : (*info)->data) {
+      wire::Extent& extent = *out.add_data();
+      extent.set_offset(run.offset);
+      extent.set_length(run.length);
+    }
   }
   co_return rpc::ReplyWith(reply);
 }

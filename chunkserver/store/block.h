@@ -71,6 +71,14 @@ struct BlockChange {
   std::vector<TagRecord> copied_tags;
 };
 
+// Bytes [offset, offset + length) of a block.
+struct DataRun {
+  uint32_t offset = 0;
+  uint32_t length = 0;
+
+  bool operator==(const DataRun&) const = default;
+};
+
 struct BlockInfo {
   BlockKey key;
   BlockVersion version;
@@ -78,6 +86,9 @@ struct BlockInfo {
   // Equal for equal contents, and with near certainty only then: a sum over the unit checksums in
   // which a unit of zeros counts nothing, so that a hole and stored zeros are the same.
   uint64_t digest = 0;
+  // Where bytes are stored, in order, in multiples of 4096 but for the end of the block; the rest is
+  // holes. Only of one block that was asked for: empty in listings.
+  std::vector<DataRun> data = {};
 
   bool operator==(const BlockInfo&) const = default;
 };

@@ -152,6 +152,20 @@ class Updater {
 
 }  // namespace
 
+std::vector<DataRun> DataRunsOf(const BlockState& state) {
+  std::vector<DataRun> runs;
+  const uint32_t units = UnitCount(state.length);
+  for (uint32_t unit = 0; unit < units; ++unit) {
+    if (!state.HasUnit(unit)) continue;
+    const uint32_t offset = unit * kChecksumUnit;
+    if (runs.empty() || runs.back().offset + runs.back().length < offset) {
+      runs.push_back(DataRun{offset, 0});
+    }
+    runs.back().length += UnitBytes(state.length, unit);
+  }
+  return runs;
+}
+
 uint32_t ZeroChecksum(uint32_t size) {
   static const uint32_t kFullUnit = Crc32c(kZeros);
   return size == kChecksumUnit ? kFullUnit : Crc32c(std::span(kZeros).first(size));

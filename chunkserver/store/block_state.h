@@ -111,6 +111,9 @@ struct UnitRun {
   std::vector<uint32_t> crcs;  // one a unit, none for holes
 };
 
+// Where the block has bytes stored, as BlockInfo::data says it.
+std::vector<DataRun> DataRunsOf(const BlockState& state);
+
 struct ClusterPlace {
   uint32_t cluster = 0;  // within the block
   uint32_t address = 0;

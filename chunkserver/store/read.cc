@@ -129,7 +129,7 @@ Result<BlockInfo> ChunkStore::Core::Stat(const BlockKey& key, Patience patience)
     return Fail(lock.error());
   }
   const BlockState& state = *entry->state;
-  return BlockInfo{key, state.version, state.length, state.digest};
+  return BlockInfo{key, state.version, state.length, state.digest, DataRunsOf(state)};
 }
 
 Result<BlockCheck> ChunkStore::Core::Verify(const BlockKey& key) {

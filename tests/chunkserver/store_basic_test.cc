@@ -95,6 +95,17 @@ TEST_F(StoreBasicTest, ReadsHolesAsZeros) {
   EXPECT_LE(store_->Usage()->used_bytes, 4096u);
 }
 
+TEST_F(StoreBasicTest, TellsDataFromHoles) {
+  Apply(Write(Key(1), 1, 5000, "middle"));
+  Apply(Write(Key(1), 2, 100'000, "end"));
+
+  const std::vector<DataRun> runs{{4096, 4096}, {98'304, 100'003 - 98'304}};
+  EXPECT_EQ(store_->Stat(Key(1))->data, runs);
+  ASSERT_TRUE(store_->Checkpoint());
+  Reopen();
+  EXPECT_EQ(store_->Stat(Key(1))->data, runs);
+}
+
 TEST_F(StoreBasicTest, ReadsPartsOfABlock) {
   const std::string bytes = Pattern(20'000, 3);
   Apply(Write(Key(1), 1, 0, bytes));
