@@ -98,22 +98,21 @@ asio::awaitable<Result<void>> Mount::Flush(HandleId id, uint64_t owner) {
 }
 
 asio::awaitable<Result<void>> Mount::Release(HandleId id, std::optional<uint64_t> /*flock_owner*/) {
-  const auto handle = files_.FindHandle(id);
+  auto handle = files_.FindHandle(id);
   if (!handle) co_return Fail(Errc::kBadDescriptor);
-  const std::shared_ptr<Inode> inode = handle->inode;
   Result<void> closed;
   if (!handle->fenced) {
     wire::MetaRequest request;
-    request.mutable_close()->set_inode(Raw(inode->id));
+    request.mutable_close()->set_inode(Raw(handle->inode->id));
     request.mutable_close()->set_writing(handle->mode.write);
     // Frees flock and range locks alike, whoever owns them.
     if (handle->had_locks) request.mutable_close()->set_handle(Raw(id));
-    closed = co_await Tell(inode->id, std::move(request));
+    closed = co_await Tell(handle->inode->id, std::move(request));
   }
-  files_.Remove(handle);
-  files_.Forget(inode);
+  const bool fenced = handle->fenced;
+  files_.Remove(std::move(handle));
   // The master learns what is open at the next reconnect; this makes one.
-  if (!closed && !handle->fenced) link_.Suspect(link_.session());
+  if (!closed && !fenced) link_.Suspect(link_.session());
   co_return closed;
 }
 

@@ -54,9 +54,12 @@ Result<std::shared_ptr<Handle>> OpenFiles::Use(HandleId id) const {
   return handle;
 }
 
-void OpenFiles::Remove(const std::shared_ptr<Handle>& handle) {
+void OpenFiles::Remove(std::shared_ptr<Handle> handle) {
   if (handles_.erase(handle->id) == 0) return;
   if (!handle->fenced) --CountOf(*handle->inode, handle->mode);
+  const std::shared_ptr<Inode> inode = handle->inode;
+  handle.reset();  // it would count as somebody who uses the inode
+  Forget(inode);
 }
 
 void OpenFiles::Learn(const wire::Attributes& attributes) {

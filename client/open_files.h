@@ -79,8 +79,9 @@ class OpenFiles {
   Result<std::shared_ptr<Handle>> Use(HandleId id) const;
   // Also one that is fenced; null: no such handle.
   std::shared_ptr<Handle> FindHandle(HandleId id) const;
-  // A Close was answered, or will never be.
-  void Remove(const std::shared_ptr<Handle>& handle);
+  // A Close was answered, or will never be. The inode goes as well when nothing is left to be known
+  // of it.
+  void Remove(std::shared_ptr<Handle> handle);
 
   // The inode's newest attributes, if it is known here.
   void Learn(const wire::Attributes& attributes);

@@ -6,6 +6,7 @@
 #include "client/cluster_view.h"
 #include "client/extend_queue.h"
 #include "client/meta_kind.h"
+#include "client/open_files.h"
 #include "client/ranges.h"
 #include "client/retry.h"
 #include "client/slots.h"
@@ -21,6 +22,18 @@ Layout SmallBlocks() {
   layout.data = DataId{7};
   layout.block_size = kMinBlockSize;
   return layout;
+}
+
+TEST(OpenFilesTest, KnowNothingOfAFileThatIsClosed) {
+  asio::io_context io;
+  OpenFiles files(io.get_executor());
+  std::shared_ptr<Handle> first = files.Add(files.Get(InodeId{7}), OpenMode());
+  std::shared_ptr<Handle> second = files.Add(files.Get(InodeId{7}), OpenMode());
+
+  files.Remove(std::move(first));
+  EXPECT_NE(files.Find(InodeId{7}), nullptr);
+  files.Remove(std::move(second));
+  EXPECT_EQ(files.Find(InodeId{7}), nullptr);
 }
 
 TEST(RangesTest, SplitsAtBlockBoundaries) {
