@@ -13,6 +13,7 @@
 #include "client/map_keeper.h"
 #include "client/master_link.h"
 #include "client/open_files.h"
+#include "client/removed_inodes.h"
 #include "common/clock.h"
 
 namespace ringfs::client {
@@ -87,6 +88,8 @@ class Mount final : public Filesystem {
   // Sends a request about `inode`; an error that is the cluster's is logged.
   asio::awaitable<Result<wire::MetaReply>> Ask(InodeId inode, wire::MetaRequest request);
   asio::awaitable<Result<wire::Attributes>> AskAttributes(InodeId inode, wire::MetaRequest request);
+  // Sends a request that takes a name away, and remembers what has lost its last one by it.
+  asio::awaitable<Result<void>> Remove(InodeId parent, wire::MetaRequest request);
   asio::awaitable<Result<void>> Tell(InodeId inode, wire::MetaRequest request);
   // A handle to be changed through. kBadDescriptor, kFenced.
   Result<std::shared_ptr<Handle>> UseToWrite(HandleId id) const;
@@ -101,6 +104,7 @@ class Mount final : public Filesystem {
   SystemClock clock_;
   Background background_;
   OpenFiles files_;
+  RemovedInodes removed_;
   MasterLink link_;
   MapKeeper maps_;
   ChunkLinks chunks_;

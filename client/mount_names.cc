@@ -44,7 +44,10 @@ asio::awaitable<Result<wire::Attributes>> Mount::Lookup(InodeId parent, std::str
 asio::awaitable<Result<wire::Attributes>> Mount::GetAttributes(InodeId inode) {
   wire::MetaRequest request;
   request.mutable_get_attributes()->set_inode(Raw(inode));
-  return AskAttributes(inode, std::move(request));
+  auto attributes = co_await AskAttributes(inode, std::move(request));
+  const wire::Attributes* removed = removed_.Find(inode);
+  if (attributes.code() == Errc::kStale && removed != nullptr) co_return *removed;
+  co_return attributes;
 }
 
 asio::awaitable<Result<wire::Attributes>> Mount::SetAttributes(InodeId inode,
@@ -97,11 +100,18 @@ asio::awaitable<Result<wire::Attributes>> Mount::Link(InodeId inode, InodeId par
   return AskAttributes(inode, std::move(request));
 }
 
+asio::awaitable<Result<void>> Mount::Remove(InodeId parent, wire::MetaRequest request) {
+  auto reply = co_await Ask(parent, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  if (reply->has_attributes()) removed_.Remember(reply->attributes());
+  co_return Result<void>();
+}
+
 asio::awaitable<Result<void>> Mount::Unlink(InodeId parent, std::string name, Caller caller) {
   wire::MetaRequest request = RequestOf(caller);
   request.mutable_unlink()->set_parent(Raw(parent));
   request.mutable_unlink()->set_name(std::move(name));
-  return Tell(parent, std::move(request));
+  return Remove(parent, std::move(request));
 }
 
 asio::awaitable<Result<void>> Mount::RemoveDirectory(InodeId parent, std::string name,
@@ -109,7 +119,7 @@ asio::awaitable<Result<void>> Mount::RemoveDirectory(InodeId parent, std::string
   wire::MetaRequest request = RequestOf(caller);
   request.mutable_remove_directory()->set_parent(Raw(parent));
   request.mutable_remove_directory()->set_name(std::move(name));
-  return Tell(parent, std::move(request));
+  return Remove(parent, std::move(request));
 }
 
 asio::awaitable<Result<void>> Mount::Rename(InodeId parent, std::string name, InodeId new_parent,
@@ -121,7 +131,7 @@ asio::awaitable<Result<void>> Mount::Rename(InodeId parent, std::string name, In
   rename.set_new_parent(Raw(new_parent));
   rename.set_new_name(std::move(new_name));
   rename.set_flags(flags);
-  return Tell(parent, std::move(request));
+  return Remove(parent, std::move(request));
 }
 
 asio::awaitable<Result<wire::MetaReply>> Mount::ReadDirectory(InodeId inode, uint64_t cookie,

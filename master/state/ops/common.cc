@@ -24,6 +24,10 @@ wire::MetaReply ReplyWith(const wire::InodeRecord& record) {
   return reply;
 }
 
+wire::MetaReply ReplyWithRemoved(const wire::InodeRecord& record) {
+  return record.attributes().links() == 0 ? ReplyWith(record) : wire::MetaReply();
+}
+
 void Touch(wire::InodeRecord& record, int64_t now_ns) {
   record.mutable_attributes()->set_mtime_ns(now_ns);
   record.mutable_attributes()->set_ctime_ns(now_ns);

@@ -68,6 +68,8 @@ bool IsDots(std::string_view name);
 
 // An answer with its attributes.
 wire::MetaReply ReplyWith(const wire::InodeRecord& record);
+// The same if `record`, which has lost a name, has no other.
+wire::MetaReply ReplyWithRemoved(const wire::InodeRecord& record);
 // The content of a directory changed.
 void Touch(wire::InodeRecord& record, int64_t now_ns);
 // A name of `record` is gone. The record is changed and put; without another name it becomes an

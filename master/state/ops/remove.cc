@@ -19,7 +19,7 @@ Result<wire::MetaReply> ApplyChange(Change& change, const wire::Unlink& ask) {
   Touch(*parent, change.now_ns);
   change.tree.Put(*parent);
   DropName(change, *record, ask.parent(), ask.name());
-  return wire::MetaReply();
+  return ReplyWithRemoved(*record);
 }
 
 Result<wire::MetaReply> ApplyChange(Change& change, const wire::RemoveDirectory& ask) {
@@ -41,7 +41,7 @@ Result<wire::MetaReply> ApplyChange(Change& change, const wire::RemoveDirectory&
   Touch(*parent, change.now_ns);
   change.tree.Put(*parent);
   DropName(change, *record, ask.parent(), ask.name());
-  return wire::MetaReply();
+  return ReplyWithRemoved(*record);
 }
 
 Result<void> Collect(Change& change, const wire::CollectInodes& ask) {

@@ -147,7 +147,8 @@ void Exchange(Ends& ends) {
   MoveRecord(ends.change, *ends.to.record, ends.to, ends.from);
 }
 
-void Move(Ends& ends) {
+// Returns what the caller is told of the file or directory that had the new name.
+wire::MetaReply Move(Ends& ends) {
   Tree& tree = ends.change.tree;
   const wire::EntryRecord& from = *ends.from.entry;
   int directories = int{ends.from.HoldsDirectory()};
@@ -160,10 +161,13 @@ void Move(Ends& ends) {
     AddLinks(ends.ToDirectory(), directories);
   }
   PutDirectories(ends);
+  wire::MetaReply reply;
   if (ends.to.record) {
     DropName(ends.change, *ends.to.record, ends.to.parent, ends.to.name);
+    reply = ReplyWithRemoved(*ends.to.record);
   }
   MoveRecord(ends.change, *ends.from.record, ends.from, ends.to);
+  return reply;
 }
 
 }  // namespace
@@ -197,8 +201,7 @@ Result<wire::MetaReply> ApplyChange(Change& change, const wire::Rename& ask) {
       ends.to_directory->attributes().links() >= kMaxDirectoryLinks) {
     return Fail(Errc::kTooManyLinks, "the directory has too many subdirectories");
   }
-  Move(ends);
-  return wire::MetaReply();
+  return Move(ends);
 }
 
 }  // namespace ringfs::master
