@@ -33,6 +33,7 @@ struct Flags {
   std::optional<uint32_t> bucket_bits;
   uint32_t initial_servers = 1;
   double session_ttl_s = 10;
+  uint64_t memory_mib = 256;
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -55,13 +56,19 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1.0, 3600.0))
       ->type_name("SECONDS")
       ->capture_default_str();
+  app.add_option("--memory", flags.memory_mib,
+                 "Memory that this program may use, however many files there are")
+      ->check(CLI::Range(64, 1 << 20))
+      ->type_name("MIB")
+      ->capture_default_str();
 }
 
 Result<std::unique_ptr<StateMachine>> OpenState(const Flags& flags, const Clock& clock) {
   std::error_code error;
   std::filesystem::create_directories(flags.data, error);
   if (error) return Fail(ErrcFromErrno(error.value()), flags.data + ": " + error.message());
-  Result<Database> database = OpenDatabase(flags.data);
+  Result<Database> database =
+      OpenDatabase(flags.data, {}, DatabaseLimits::Within(flags.memory_mib << 20));
   if (!database) return Fail(database.error());
   Result<std::unique_ptr<StateMachine>> state = StateMachine::Open(*std::move(database));
   if (!state) return Fail(state.error());

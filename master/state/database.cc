@@ -2,6 +2,9 @@
 
 #include <leveldb/helpers/memenv.h>
 
+#include <algorithm>
+
+#include "master/state/bounded_env.h"
 #include "master/state/keys.h"
 #include "master/state/status.h"
 #include "proto/record.pb.h"
@@ -42,6 +45,7 @@ Result<Database> Open(leveldb::Options options, const std::string& where,
   options.filter_policy = database.filter.get();
   options.block_cache = database.cache.get();
   options.write_buffer_size = limits.write_buffer_bytes;
+  options.max_open_files = limits.open_tables;
   leveldb::DB* db = nullptr;
   leveldb::Status status = leveldb::DB::Open(options, where, &db);
   if (!status.ok()) {
@@ -58,10 +62,22 @@ Result<Database> Open(leveldb::Options options, const std::string& where,
 
 }  // namespace
 
+DatabaseLimits DatabaseLimits::Within(uint64_t memory_bytes) {
+  DatabaseLimits limits;
+  limits.block_cache_bytes = memory_bytes / 4;
+  limits.write_buffer_bytes = memory_bytes / 16;
+  limits.open_tables = static_cast<int>(std::clamp<uint64_t>(memory_bytes >> 18, 64, 10'000));
+  return limits;
+}
+
 Result<Database> OpenDatabase(const std::string& directory, const std::string& cluster_id,
                               const DatabaseLimits& limits) {
+  auto env = std::make_unique<BoundedEnv>();
   leveldb::Options options;
-  return Open(options, directory, cluster_id, limits);
+  options.env = env.get();
+  Result<Database> database = Open(options, directory, cluster_id, limits);
+  if (database) database->env = std::move(env);
+  return database;
 }
 
 MemoryDisk::MemoryDisk() : env_(leveldb::NewMemEnv(leveldb::Env::Default())) {}
@@ -70,7 +86,7 @@ MemoryDisk::~MemoryDisk() = default;
 Result<Database> MemoryDisk::Open(const std::string& name, const std::string& cluster_id) {
   leveldb::Options options;
   options.env = env_.get();
-  return master::Open(options, "/" + name, cluster_id, DatabaseLimits{1 << 20, 1 << 20});
+  return master::Open(options, "/" + name, cluster_id, DatabaseLimits::Within(4 << 20));
 }
 
 }  // namespace ringfs::master

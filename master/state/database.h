@@ -14,6 +14,7 @@ namespace ringfs::master {
 
 // An open LevelDB, and what it needs while it is open (so it is the last member and goes first).
 struct Database {
+  std::unique_ptr<leveldb::Env> env;  // null: the one of whoever opened it
   std::unique_ptr<const leveldb::FilterPolicy> filter;
   std::unique_ptr<leveldb::Cache> cache;
   std::unique_ptr<leveldb::DB> db;
@@ -21,7 +22,12 @@ struct Database {
 
 struct DatabaseLimits {
   size_t block_cache_bytes = 64 << 20;
-  size_t write_buffer_bytes = 16 << 20;
+  size_t write_buffer_bytes = 16 << 20;  // there are two of them
+  int open_tables = 1000;                // each with its index and filter in memory, about 60 KiB
+
+  // The parts of `memory_bytes`, half of which is left for what does not grow with the number of
+  // files, for compactions, and for what the allocator does not give back.
+  static DatabaseLimits Within(uint64_t memory_bytes);
 };
 
 // The version of docs/formats/master.md that is written, and the newest that is understood.

@@ -12,9 +12,8 @@
 
 namespace ringfs::master {
 
-using Operation = wire::MetaRequest::OperationCase;
-
 bool StateMachine::IsQuery(const wire::MetaRequest& request) {
+  using Operation = wire::MetaRequest::OperationCase;
   switch (request.operation_case()) {
     case Operation::kLookup:
     case Operation::kGetAttributes:
@@ -32,6 +31,7 @@ bool StateMachine::IsQuery(const wire::MetaRequest& request) {
 }
 
 Result<wire::MetaReply> StateMachine::Query(const wire::MetaRequest& request) const {
+  using Operation = wire::MetaRequest::OperationCase;
   SessionId session{request.session()};
   wire::MetaReply reply;
   switch (request.operation_case()) {
