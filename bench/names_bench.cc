@@ -80,7 +80,8 @@ asio::awaitable<void> ChangeMode(Filesystem& filesystem, InodeId parent, uint64_
   const wire::Attributes found = Need(std::move(looked), "lookup");
   client::AttributeChange change;
   change.mode = 0600;
-  auto changed = co_await filesystem.SetAttributes(InodeId{found.inode()}, change, Caller());
+  const InodeId inode{found.inode()};
+  auto changed = co_await filesystem.SetAttributes(inode, change, Caller());
   Need(std::move(changed), "chmod");
 }
 
