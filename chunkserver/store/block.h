@@ -86,8 +86,8 @@ struct BlockInfo {
   // Equal for equal contents, and with near certainty only then: a sum over the unit checksums in
   // which a unit of zeros counts nothing, so that a hole and stored zeros are the same.
   uint64_t digest = 0;
-  // Where bytes are stored, in order, in multiples of 4096 but for the end of the block; the rest is
-  // holes. Only of one block that was asked for: empty in listings.
+  // Where bytes are stored, in order, in multiples of 4096 (the last may end after the block); the
+  // rest is holes. Only of one block that was asked for: empty in listings.
   std::vector<DataRun> data = {};
 
   bool operator==(const BlockInfo&) const = default;

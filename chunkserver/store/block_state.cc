@@ -161,7 +161,7 @@ std::vector<DataRun> DataRunsOf(const BlockState& state) {
     if (runs.empty() || runs.back().offset + runs.back().length < offset) {
       runs.push_back(DataRun{offset, 0});
     }
-    runs.back().length += UnitBytes(state.length, unit);
+    runs.back().length += kChecksumUnit;
   }
   return runs;
 }

@@ -102,6 +102,9 @@ TEST_F(ContentTest, SeeksDataAndHoles) {
   EXPECT_GE(hole, 8 * kMiB + 65'540);
   EXPECT_LT(hole, 9 * kMiB);
   EXPECT_EQ(ErrorOf(lseek(file.get(), hole, SEEK_DATA)), ENXIO);
+  // Of a page that holds anything all is data, also if it is the last and not full.
+  Write(file, "data", 20 * kMiB - 100);
+  EXPECT_EQ(lseek(file.get(), 20 * kMiB - 100, SEEK_HOLE), 20 * kMiB);
   EXPECT_EQ(ErrorOf(lseek(file.get(), 20 * kMiB, SEEK_HOLE)), ENXIO);
 }
 
