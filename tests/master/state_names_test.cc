@@ -13,6 +13,7 @@ TEST(Names, AreCreatedFoundAndRemoved) {
 
   EXPECT_EQ(master.Find(directory, "f"), file);
   EXPECT_EQ(master.Find(directory, "."), directory);
+  EXPECT_EQ(master.Find(file, "."), file);
   EXPECT_EQ(master.Find(directory, ".."), kRoot);
   EXPECT_EQ(master.Find(kRoot, ".."), kRoot);
   EXPECT_EQ(*master.machine().PathOf(InodeId{file}), "/d/f");

@@ -62,6 +62,25 @@ TEST_F(SpecialTest, StatfsTellsSizes) {
   EXPECT_GT(filesystem.f_bsize, 0);
 }
 
+// Elsewhere the kernel has never heard of the file.
+TEST_F(SpecialTest, AFileHandleIsGoodOnAnyMount) {
+  Fill(In("f"), "content");
+  alignas(file_handle) char memory[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
+  auto* handle = reinterpret_cast<file_handle*>(memory);
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int mount = 0;
+  ASSERT_EQ(ErrorOf(name_to_handle_at(AT_FDCWD, In("f").c_str(), handle, &mount, 0)), 0);
+  const File elsewhere(open(Elsewhere("").c_str(), O_RDONLY | O_DIRECTORY));
+
+  const File file(open_by_handle_at(elsewhere.get(), handle, O_RDONLY));
+
+  ASSERT_TRUE(file.ok()) << errno;
+  char bytes[16] = {};
+  EXPECT_EQ(read(file.get(), bytes, sizeof bytes), 7);
+  EXPECT_STREQ(bytes, "content");
+  ASSERT_EQ(unlink(In("f").c_str()), 0);
+}
+
 TEST_F(SpecialTest, AnUnknownIoctlIsRefused) {
   Fill(In("f"), "x");
   const File file(open(In("f").c_str(), O_RDWR));

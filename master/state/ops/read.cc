@@ -10,9 +10,14 @@ namespace ringfs::master {
 Result<wire::MetaReply> Answer(const Tree& tree, const wire::Lookup& ask) {
   Result<void> named = CheckName(ask.name());
   if (!named) return Fail(named.error());
+  if (ask.name() == ".") {
+    // Of a file as well: so the kernel finds the inode of a file handle (name_to_handle_at, NFS).
+    Result<wire::InodeRecord> record = tree.Get(ask.parent());
+    if (!record) return Fail(record.error());
+    return ReplyWith(*record);
+  }
   Result<wire::InodeRecord> parent = tree.GetDirectory(ask.parent());
   if (!parent) return Fail(parent.error());
-  if (ask.name() == ".") return ReplyWith(*parent);
   uint64_t inode = parent->parent();
   if (ask.name() != "..") {
     Result<std::optional<wire::EntryRecord>> entry = tree.Find(ask.parent(), ask.name());
