@@ -42,7 +42,7 @@ wire::WriteRequest MakeWriteRequest(const BlockChange& change, SessionId session
   wire_change.set_length(change.length);
   wire_change.set_sync(change.sync);
   if (change.kind == wire::CHANGE_WRITE) {
-    const auto checksums = PieceChecksums(change.offset, change.data.bytes());
+    const auto checksums = PieceChecksums(change.offset, change.data);
     wire_change.mutable_checksums()->Add(checksums.begin(), checksums.end());
   }
   return request;
@@ -193,7 +193,7 @@ void BlockIo::AppendZeros(BlockData& data, uint64_t size) const {
 // --- changing
 
 asio::awaitable<Result<BlockVersion>> BlockIo::Change(BlockChange change, Deadline deadline) {
-  const auto room = co_await TakeRoom(change.data.size(), deadline.left_ms());
+  const auto room = co_await TakeRoom(change.data.empty() ? 0 : change.length, deadline.left_ms());
   if (!room) co_return TooMuchInFlight();
   auto lease = co_await channels_.Take(deadline.left_ms());
   if (!lease) co_return TooMuchInFlight();
@@ -211,8 +211,6 @@ asio::awaitable<Result<BlockVersion>> BlockIo::ChangeTagged(BlockChange change,
                                                             WriteChannels::Lease& lease,
                                                             SessionId session, Retry retry) {
   wire::WriteRequest request = MakeWriteRequest(change, session, lease.tag());
-  std::vector<Buffer> payload;
-  if (!change.data.empty()) payload.push_back(change.data);
   BlockStory story;
   int mismatches = 0;
   for (;;) {
@@ -224,7 +222,7 @@ asio::awaitable<Result<BlockVersion>> BlockIo::ChangeTagged(BlockChange change,
     } else if (place) {
       request.set_bucket_version(place->version);
       auto answer = co_await Send(place->head, wire::CHUNK_WRITE, request.SerializeAsString(),
-                                  payload, retry.left_ms());
+                                  change.data, retry.left_ms());
       if (answer) {
         auto reply = rpc::Parse<wire::WriteReply>(answer->body);
         if (reply) {

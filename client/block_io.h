@@ -33,8 +33,8 @@ struct BlockChange {
   wire::ChangeKind kind = wire::CHANGE_WRITE;
   uint32_t offset = 0;
   uint32_t length = 0;
-  Buffer data;        // of CHANGE_WRITE: `length` bytes, not changed while the call lasts
-  bool sync = false;  // on the platters when it returns
+  std::vector<Buffer> data;  // of CHANGE_WRITE: `length` bytes, not changed while the call lasts
+  bool sync = false;         // on the platters when it returns
 };
 
 // Reads and changes blocks where the map says that they are, following it when it changes.

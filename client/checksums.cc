@@ -3,21 +3,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "common/crc32c.h"
 #include "common/ids.h"
 
 namespace ringfs::client {
 
-std::vector<uint32_t> PieceChecksums(uint32_t offset, std::span<const std::byte> data) {
+std::vector<uint32_t> PieceChecksums(uint32_t offset, const std::vector<Buffer>& data) {
   std::vector<uint32_t> checksums;
-  checksums.reserve(data.size() / kChecksumUnit + 2);
-  size_t piece = kChecksumUnit - offset % kChecksumUnit;
-  while (!data.empty()) {
-    const size_t size = std::min(piece, data.size());
-    checksums.push_back(Crc32c(data.first(size)));
-    data = data.subspan(size);
-    piece = kChecksumUnit;
+  size_t left = kChecksumUnit - offset % kChecksumUnit;  // of the piece
+  bool begun = false;
+  for (const Buffer& buffer : data) {
+    std::span<const std::byte> bytes = buffer.bytes();
+    while (!bytes.empty()) {
+      const size_t size = std::min(left, bytes.size());
+      if (!std::exchange(begun, true)) checksums.push_back(0);
+      checksums.back() = Crc32c(bytes.first(size), checksums.back());
+      bytes = bytes.subspan(size);
+      left -= size;
+      if (left > 0) continue;
+      left = kChecksumUnit;
+      begun = false;
+    }
   }
   return checksums;
 }

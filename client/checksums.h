@@ -5,13 +5,14 @@
 #include <span>
 #include <vector>
 
+#include "common/buffer.h"
 #include "common/result.h"
 
 namespace ringfs::client {
 
 // The CRC32C of each piece of `data`, which is cut at the multiples of kChecksumUnit of the block
 // that it begins at `offset` of: the first and the last piece may be shorter (proto/chunk.proto).
-std::vector<uint32_t> PieceChecksums(uint32_t offset, std::span<const std::byte> data);
+std::vector<uint32_t> PieceChecksums(uint32_t offset, const std::vector<Buffer>& data);
 
 // kCorrupted, with the first bad piece, when `checksums` are not those of `data`, which begins at a
 // multiple of kChecksumUnit.

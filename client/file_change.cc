@@ -39,7 +39,7 @@ BlockChange ChangeOf(const FileChange& change, const BlockRange& range) {
   block.sync = change.sync;
   if (change.kind == FileChange::Kind::kWrite) {
     block.kind = wire::CHANGE_WRITE;
-    block.data = change.data.Slice(range.file_offset - change.offset, range.length);
+    block.data.push_back(change.data.Slice(range.file_offset - change.offset, range.length));
   } else {
     block.kind = wire::CHANGE_ZERO;
   }
@@ -70,15 +70,25 @@ asio::awaitable<Result<void>> FileIo::ChangeBlocks(std::shared_ptr<Inode> inode,
     const uint64_t some = std::min(bytes - done, kBlocksCutAtOnce * layout.block_size);
     auto ranges = SplitRange(layout, change.offset + done, some);
     if (!ranges) co_return Fail(ranges.error());
-    std::vector<asio::awaitable<Result<void>>> calls;
-    for (const BlockRange& range : *ranges) {
-      calls.push_back(ChangeBlock(inode, layout.generation, ChangeOf(change, range), deadline));
-    }
-    const auto results = co_await Parallel(executor_, std::move(calls));
-    for (const Result<void>& result : results) {
-      if (!result) co_return Fail(result.error());
-    }
+    std::vector<BlockChange> blocks;
+    for (const BlockRange& range : *ranges) blocks.push_back(ChangeOf(change, range));
+    auto put = co_await ChangeAll(inode, layout.generation, std::move(blocks), deadline);
+    if (!put) co_return put;
     done += some;
+  }
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> FileIo::ChangeAll(std::shared_ptr<Inode> inode, uint64_t generation,
+                                                std::vector<BlockChange> changes,
+                                                Deadline deadline) {
+  std::vector<asio::awaitable<Result<void>>> calls;
+  for (BlockChange& change : changes) {
+    calls.push_back(ChangeBlock(inode, generation, std::move(change), deadline));
+  }
+  const auto results = co_await Parallel(executor_, std::move(calls));
+  for (const Result<void>& result : results) {
+    if (!result) co_return result;
   }
   co_return Result<void>();
 }
@@ -123,28 +133,41 @@ asio::awaitable<Result<uint64_t>> FileIo::Change(std::shared_ptr<Inode> inode, F
     now = *std::move(fresh);
   }
   auto changed = co_await ChangeFrom(inode, std::move(change), std::move(now), deadline);
-  if (changed && files_.dirty_blocks() > kMaxDirtyBlocks) co_await SyncSome(deadline);
+  if (changed) co_await BoundDirtyBlocks(deadline);
   co_return changed;
+}
+
+asio::awaitable<Result<uint64_t>> FileIo::ChangeFrom(std::shared_ptr<Inode> inode,
+                                                     FileChange change, wire::Attributes now,
+                                                     Deadline deadline) {
+  Step step;
+  step.grows_to = change.append ? UINT64_MAX : EndOf(change);
+  step.put = [&](const Layout& layout) {
+    if (change.append) change.offset = layout.size;
+    return ChangeBlocks(inode, layout, change, deadline);
+  };
+  step.tell = [&](const Layout& layout) { return Extend(inode, layout, change, deadline); };
+  auto done = co_await Repeat(inode, std::move(step), std::move(now), deadline);
+  if (!done) co_return Fail(done.error());
+  co_return change.offset;
 }
 
 // Changes blocks and tells the master, again and again as long as the content turns out to be
 // another one than `now` says.
-asio::awaitable<Result<uint64_t>> FileIo::ChangeFrom(std::shared_ptr<Inode> inode,
-                                                     FileChange change, wire::Attributes now,
-                                                     Deadline deadline) {
+asio::awaitable<Result<void>> FileIo::Repeat(std::shared_ptr<Inode> inode, Step step,
+                                             wire::Attributes now, Deadline deadline) {
   for (Retry retry(deadline);;) {
-    if (now.has_cut() && (change.append || EndOf(change) > now.cut().from())) {
+    if (now.has_cut() && step.grows_to > now.cut().from()) {
       auto settled = co_await SettleCut(inode, deadline);
       if (!settled) co_return Fail(settled.error());
       now = *std::move(settled);
     }
     const auto layout = LayoutOf(now);
     if (!layout) co_return Fail(layout.error());
-    if (change.append) change.offset = layout->size;
-    auto put = co_await ChangeBlocks(inode, *layout, change, deadline);
-    if (!put) co_return Fail(put.error());
-    auto told = co_await Extend(inode, *layout, change, deadline);
-    if (told) co_return change.offset;
+    auto put = co_await step.put(*layout);
+    if (!put) co_return put;
+    auto told = co_await step.tell(*layout);
+    if (told) co_return Result<void>();
     if (told.code() != Errc::kStale && told.code() != Errc::kBusy) co_return Fail(told.error());
     // The blocks were cut, or are to be, behind what was just written: again, where it belongs now.
     auto asking =
@@ -158,7 +181,8 @@ asio::awaitable<Result<uint64_t>> FileIo::ChangeFrom(std::shared_ptr<Inode> inod
   }
 }
 
-asio::awaitable<void> FileIo::SyncSome(Deadline deadline) {
+asio::awaitable<void> FileIo::BoundDirtyBlocks(Deadline deadline) {
+  if (files_.dirty_blocks() <= kMaxDirtyBlocks) co_return;
   auto turn = co_await sync_turn_.Take(1, deadline.left_ms());
   if (!turn || files_.dirty_blocks() <= kMaxDirtyBlocks) co_return;
   auto synced = co_await SyncAll(deadline);

@@ -3,6 +3,7 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "client/open_files.h"
 #include "client/ranges.h"
 #include "client/retry.h"
+#include "client/write_back/write_back.h"
 #include "common/buffer.h"
 #include "common/result.h"
 #include "proto/namespace.pb.h"
@@ -59,6 +61,10 @@ class FileIo {
   asio::awaitable<Result<uint64_t>> Append(std::shared_ptr<Inode> inode, FileChange change,
                                            Deadline deadline);
 
+  // Stores what was held back: the bytes in large pieces, many at once, then its size and times.
+  asio::awaitable<Result<void>> Store(std::shared_ptr<Inode> inode, HeldChange change,
+                                      Deadline deadline);
+
   // Sends a set_attributes with a size; blocks behind a smaller size are cut before it returns.
   asio::awaitable<Result<wire::Attributes>> Resize(wire::MetaRequest request, Deadline deadline);
 
@@ -83,18 +89,33 @@ class FileIo {
                                                        uint64_t offset, uint64_t size,
                                                        Deadline deadline);
 
+  // A change of blocks that the master is told of, by what the attributes say that the file is.
+  struct Step {
+    uint64_t grows_to = 0;
+    std::function<asio::awaitable<Result<void>>(const Layout& layout)> put;
+    std::function<asio::awaitable<Result<wire::Attributes>>(const Layout& layout)> tell;
+  };
+
   asio::awaitable<Result<void>> ChangeBlock(std::shared_ptr<Inode> inode, uint64_t generation,
                                             BlockChange change, Deadline deadline);
   asio::awaitable<Result<void>> ChangeBlocks(std::shared_ptr<Inode> inode, Layout layout,
                                              FileChange change, Deadline deadline);
+  asio::awaitable<Result<void>> ChangeAll(std::shared_ptr<Inode> inode, uint64_t generation,
+                                          std::vector<BlockChange> changes, Deadline deadline);
+  asio::awaitable<Result<void>> StorePieces(std::shared_ptr<Inode> inode, Layout layout,
+                                            const std::vector<FilePiece>& pieces,
+                                            Deadline deadline);
   asio::awaitable<Result<wire::Attributes>> SendExtend(wire::Extend extend, Deadline deadline);
   asio::awaitable<Result<wire::Attributes>> Extend(std::shared_ptr<Inode> inode,
                                                    const Layout& layout, const FileChange& change,
                                                    Deadline deadline);
   asio::awaitable<Result<uint64_t>> ChangeFrom(std::shared_ptr<Inode> inode, FileChange change,
                                                wire::Attributes now, Deadline deadline);
+  asio::awaitable<Result<void>> Repeat(std::shared_ptr<Inode> inode, Step step,
+                                       wire::Attributes now, Deadline deadline);
   asio::awaitable<void> GiveBackTurn(std::shared_ptr<Inode> inode);
-  asio::awaitable<void> SyncSome(Deadline deadline);
+  // What was written and is not known to be on the platters is kept in mind up to a bound.
+  asio::awaitable<void> BoundDirtyBlocks(Deadline deadline);
 
   asio::awaitable<Result<wire::Attributes>> SettleCut(std::shared_ptr<Inode> inode,
                                                       Deadline deadline);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "common/log.h"
 
 namespace ringfs::client {
@@ -35,6 +37,7 @@ std::shared_ptr<Handle> OpenFiles::Add(std::shared_ptr<Inode> inode, const OpenM
   handle->id = HandleId{++last_handle_};
   handle->inode = std::move(inode);
   handle->mode = mode;
+  handle->errors_seen = handle->inode->write_errors;
   ++CountOf(*handle->inode, mode);
   handles_[handle->id] = handle;
   return handle;
@@ -52,6 +55,12 @@ Result<std::shared_ptr<Handle>> OpenFiles::Use(HandleId id) const {
     return Fail(Errc::kFenced, "the session expired while this file was locked or written");
   }
   return handle;
+}
+
+Result<void> OpenFiles::TakeWriteError(Handle& handle) {
+  const Inode& inode = *handle.inode;
+  if (std::exchange(handle.errors_seen, inode.write_errors) == inode.write_errors) return {};
+  return Fail(inode.last_write_error);
 }
 
 void OpenFiles::Remove(std::shared_ptr<Handle> handle) {
@@ -84,7 +93,7 @@ void OpenFiles::Fence() {
   for (const auto& [id, handle] : handles_) {
     if (handle->fenced) continue;
     const bool unsynced = handle->writes_in_flight > 0 || handle->write_failed ||
-                          (handle->wrote && !handle->inode->dirty.empty());
+                          (handle->wrote && (!handle->inode->dirty.empty() || handle->inode->holds_back));
     if (handle->locks.empty() && !unsynced) continue;
     handle->fenced = true;
     --CountOf(*handle->inode, handle->mode);

@@ -41,6 +41,10 @@ struct Inode {
   ExtendQueue extends;
   std::map<BlockKey, DirtyBlock> dirty;  // changed by OpenFiles only
   std::set<uint64_t> range_owners;       // that may hold range locks
+  uint32_t passages = 0;                 // calls that writes must not be held back beside
+  bool holds_back = false;               // bytes or times, in WriteBack
+  uint64_t write_errors = 0;             // of writes that had been answered
+  Error last_write_error;
 };
 
 // An open file.
@@ -51,6 +55,7 @@ struct Handle {
   bool fenced = false;  // its session expired with something at stake
   bool wrote = false;
   bool write_failed = false;
+  uint64_t errors_seen = 0;  // of the inode's write_errors
   uint32_t writes_in_flight = 0;
   bool had_locks = false;                               // ever
   std::set<std::pair<wire::LockKind, uint64_t>> locks;  // kind and owner, maybe held
@@ -79,6 +84,8 @@ class OpenFiles {
   Result<std::shared_ptr<Handle>> Use(HandleId id) const;
   // Also one that is fenced; null: no such handle.
   std::shared_ptr<Handle> FindHandle(HandleId id) const;
+  // An error of writes that were answered before, which the handle has not been told of.
+  static Result<void> TakeWriteError(Handle& handle);
   // A Close was answered, or will never be. The inode goes as well when nothing is left to be known
   // of it.
   void Remove(std::shared_ptr<Handle> handle);

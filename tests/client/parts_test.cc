@@ -76,12 +76,14 @@ TEST(ChecksumsTest, CutsPiecesAtMultiplesOfTheUnitOfTheBlock) {
   const Buffer data = BufferOf(Noise(10'000, 1));
   const auto bytes = data.bytes();
 
-  const auto checksums = PieceChecksums(4000, bytes);
+  const auto checksums = PieceChecksums(4000, {data});
+  const auto of_two = PieceChecksums(4000, {data.Slice(0, 1000), data.Slice(1000, 9000)});
 
   const std::vector<uint32_t> expected = {
       Crc32c(bytes.subspan(0, 96)), Crc32c(bytes.subspan(96, 4096)),
       Crc32c(bytes.subspan(4192, 4096)), Crc32c(bytes.subspan(8288))};
   EXPECT_EQ(checksums, expected);
+  EXPECT_EQ(of_two, expected);
 }
 
 TEST(ChecksumsTest, FindsOneFlippedBit) {

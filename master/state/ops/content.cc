@@ -84,7 +84,12 @@ Result<wire::MetaReply> ApplyChange(Change& change, const wire::Extend& ask) {
   if (ask.kill_set_ids()) KillSetIds(*record);
   Result<void> killed = KillCapability(change, *record);
   if (!killed) return Fail(killed.error());
-  Touch(*record, change.now_ns);
+  if (ask.held_back()) {
+    if (ask.has_mtime_ns()) attributes.set_mtime_ns(ask.mtime_ns());
+    attributes.set_ctime_ns(std::max(attributes.ctime_ns(), ask.ctime_ns()));
+  } else {
+    Touch(*record, change.now_ns);
+  }
   change.tree.Put(*record);
   return ReplyWith(*record);
 }

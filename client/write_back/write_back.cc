@@ -1,0 +1,323 @@
+#include "client/write_back/write_back.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/parallel.h"
+#include "client/ranges.h"
+#include "client/write_back/held_file.h"
+#include "common/log.h"
+
+namespace ringfs::client {
+namespace {
+
+// The chunkservers bring to their disks within another second and a half what reached them.
+constexpr int64_t kAgeNs = 400 * kNsPerMs;
+// How often it is looked what is due; flushes of many small files go together.
+constexpr int64_t kTickMs = 100;
+constexpr int64_t kRetryNs = kNsPerSecond;
+// What is kept of a file beside its bytes, about.
+constexpr size_t kFileMemory = 2048;
+// Of the bound: when one file, or all together, have so much, it is flushed.
+constexpr uint64_t kFileShare = 4;
+constexpr uint64_t kTotalShare = 2;
+
+uint64_t BytesOf(const DirtyRanges& ranges) {
+  uint64_t bytes = 0;
+  for (const FilePiece& piece : ranges.All()) bytes += piece.bytes.size();
+  return bytes;
+}
+
+void ShowOne(const Held& held, wire::Attributes& attributes) {
+  if (!held.any) return;
+  attributes.set_size(std::max(attributes.size(), held.end));
+  if (held.mtime_ns) attributes.set_mtime_ns(*held.mtime_ns);
+  attributes.set_ctime_ns(std::max(attributes.ctime_ns(), held.ctime_ns));
+  if (!held.kill_set_ids) return;
+  // As the master does.
+  uint32_t mode = attributes.mode() & ~uint32_t{S_ISUID};
+  if ((mode & S_IXGRP) != 0) mode &= ~uint32_t{S_ISGID};
+  attributes.set_mode(mode);
+}
+
+}  // namespace
+
+WriteBack::WriteBack(asio::any_io_executor executor, const Clock& clock, Background& background,
+                     Limits limits, WriteBackHooks hooks)
+    : executor_(executor),
+      clock_(clock),
+      background_(background),
+      limits_(limits),
+      hooks_(std::move(hooks)),
+      room_(executor) {}
+
+WriteBack::FilePtr WriteBack::Find(InodeId inode) const {
+  const auto found = files_.find(inode);
+  return found == files_.end() ? nullptr : found->second;
+}
+
+// --- holding back
+
+bool WriteBack::MayHold(const Inode& inode, const Write& write, const wire::Attributes& now) const {
+  if (inode.passages > 0 || now.has_cut() || !S_ISREG(now.mode())) return false;
+  const uint64_t offset = write.append ? now.size() : write.offset;
+  const uint64_t largest = LargestSize(now.block_size());
+  return write.bytes.size() <= largest && offset <= largest - write.bytes.size();
+}
+
+asio::awaitable<Result<std::optional<uint64_t>>> WriteBack::Hold(std::shared_ptr<Inode> inode,
+                                                                 Write write, Deadline deadline) {
+  for (;;) {
+    const wire::Attributes* owned = background_.stopping() ? nullptr : hooks_.owned(inode->id);
+    if (owned == nullptr || !MayHold(*inode, write, *owned)) co_return std::optional<uint64_t>();
+    const size_t wanted = write.bytes.size() + kFileMemory;
+    if (memory_bytes_ == 0 || memory_bytes_ + wanted <= limits_.dirty_bytes) {
+      co_return std::optional<uint64_t>(Keep(inode, write, *owned));
+    }
+    StartSome();
+    if (!co_await room_.WaitFor(deadline.left_ms())) {
+      co_return Fail(Errc::kTimedOut,
+                     fmt::format("{} bytes wait to be written back", memory_bytes_));
+    }
+  }
+}
+
+uint64_t WriteBack::Keep(const std::shared_ptr<Inode>& inode, const Write& write,
+                         wire::Attributes now) {
+  FilePtr& file = files_[inode->id];
+  if (!file) file = std::make_shared<File>(executor_, inode);
+  inode->holds_back = true;
+  Show(*file, now);
+  const uint64_t offset = write.append ? now.size() : write.offset;
+  Held& held = file->fresh;
+  held.ranges.Put(offset, write.bytes);
+  held.end = std::max(held.end, offset + write.bytes.size());
+  held.kill_set_ids = held.kill_set_ids || write.kill_set_ids;
+  const int64_t stamp =
+      std::max({hooks_.now_ns(), now.ctime_ns() + 1, now.mtime_ns() + 1, last_stamp_ns_ + 1});
+  last_stamp_ns_ = stamp;
+  held.mtime_ns = stamp;
+  held.ctime_ns = stamp;
+  if (!std::exchange(held.any, true) && !file->failing) {
+    file->due_ns = clock_.MonotonicNs() + kAgeNs;
+  }
+  Recount(file);
+  Show(*file, now);
+  hooks_.changed(now);
+  if (file->counted >= limits_.dirty_bytes / kFileShare) Start(file);
+  if (memory_bytes_ >= limits_.dirty_bytes / kTotalShare) StartSome();
+  if (!std::exchange(aging_, true)) background_.Start(Age(), "write back");
+  return offset;
+}
+
+void WriteBack::Recount(const FilePtr& file) {
+  const bool empty = !file->fresh.any && !file->flushing.any;
+  const size_t now = empty ? 0
+                           : kFileMemory + file->fresh.ranges.memory_bytes() +
+                                 file->flushing.ranges.memory_bytes();
+  memory_bytes_ = memory_bytes_ - file->counted + now;
+  if (now < file->counted) room_.NotifyAll();
+  file->counted = now;
+  if (!empty || file->started || !file->turn.idle()) return;
+  file->inode->holds_back = false;
+  files_.erase(file->inode->id);
+}
+
+std::vector<FilePiece> WriteBack::Within(InodeId inode, uint64_t offset, uint64_t size) const {
+  const FilePtr file = Find(inode);
+  if (!file) return {};
+  std::vector<FilePiece> older = file->flushing.ranges.Within(offset, size);
+  if (older.empty()) return file->fresh.ranges.Within(offset, size);
+  DirtyRanges both;
+  both.PutUnder(file->fresh.ranges.Within(offset, size));
+  both.PutUnder(older);
+  return both.All();
+}
+
+// --- attributes
+
+void WriteBack::Show(const File& file, wire::Attributes& attributes) const {
+  ShowOne(file.flushing, attributes);
+  ShowOne(file.fresh, attributes);
+}
+
+void WriteBack::Show(wire::Attributes& attributes) const {
+  if (const FilePtr file = Find(InodeId{attributes.inode()})) Show(*file, attributes);
+}
+
+void WriteBack::Answered(const wire::MetaRequest& request, wire::MetaReply& reply) {
+  if (files_.empty()) return;
+  if (request.has_set_attributes()) {
+    const wire::SetAttributes& set = request.set_attributes();
+    if (const FilePtr file = Find(InodeId{set.inode()})) {
+      if (set.has_mtime_ns() || set.mtime_now()) file->fresh.mtime_ns.reset();
+      if (set.has_mode()) file->fresh.kill_set_ids = false;
+    }
+  }
+  if (reply.has_attributes()) Show(*reply.mutable_attributes());
+  for (wire::Entry& entry : *reply.mutable_entries()) {
+    if (entry.has_attributes()) Show(*entry.mutable_attributes());
+  }
+}
+
+asio::awaitable<Result<WriteBack::AttributesTurn>> WriteBack::BeginSetAttributes(
+    InodeId inode, Deadline deadline) {
+  AttributesTurn turn;
+  turn.file = Find(inode);
+  if (!turn.file) co_return std::move(turn);
+  turn.turn = co_await turn.file->turn.Take(1, deadline.left_ms());
+  if (!turn.turn) co_return Fail(Errc::kTimedOut, "waited for what was written before");
+  co_return std::move(turn);
+}
+
+// --- flushing
+
+asio::awaitable<Result<WriteBack::Passage>> WriteBack::Pass(std::shared_ptr<Inode> inode,
+                                                            Deadline deadline) {
+  Passage passage(inode);
+  if (inode->holds_back) {
+    auto flushed = co_await Flush(inode->id, deadline);
+    if (!flushed) co_return Fail(flushed.error());
+  }
+  co_return std::move(passage);
+}
+
+asio::awaitable<Result<void>> WriteBack::Flush(InodeId inode, Deadline deadline) {
+  FilePtr file = Find(inode);
+  if (!file) co_return Result<void>();
+  co_return co_await FlushFile(std::move(file), deadline);
+}
+
+asio::awaitable<Result<void>> WriteBack::FlushAll(Deadline deadline) {
+  std::vector<asio::awaitable<Result<void>>> flushes;
+  for (const auto& [inode, file] : files_) flushes.push_back(FlushFile(file, deadline));
+  const auto flushed = co_await Parallel(executor_, std::move(flushes));
+  for (const Result<void>& one : flushed) {
+    if (!one) co_return one;
+  }
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> WriteBack::FlushFile(FilePtr file, Deadline deadline) {
+  std::optional<Limiter::Hold> turn = co_await file->turn.Take(1, deadline.left_ms());
+  if (!turn) co_return Fail(Errc::kTimedOut, "waited for what was written before");
+  if (file->dropped) co_return Fail(Errc::kFenced, "the session has expired");
+  if (!file->fresh.any) co_return Result<void>();  // Age() forgets it
+  file->flushing = std::exchange(file->fresh, Held());
+  HeldChange change;
+  change.pieces = file->flushing.ranges.All();
+  change.end = file->flushing.end;
+  change.kill_set_ids = file->flushing.kill_set_ids;
+  change.mtime_ns = file->flushing.mtime_ns;
+  change.ctime_ns = file->flushing.ctime_ns;
+  Result<void> stored = co_await hooks_.store(file->inode, std::move(change), deadline);
+  if (file->dropped) co_return Fail(Errc::kFenced, "the session has expired");
+  const InodeId inode = file->inode->id;
+  if (stored.code() == Errc::kStale) {
+    // Its last name is gone, and nobody has it open.
+    file->fresh = Held();
+    stored = Result<void>();
+  } else if (MayRetry(stored.code()) || stored.code() == Errc::kFenced ||
+             stored.code() == Errc::kTimedOut) {
+    if (!std::exchange(file->failing, true)) NoteError(*file, stored.error());
+    KeepForLater(*file);
+  } else if (!stored) {
+    NoteError(*file, stored.error());
+    spdlog::error("inode {}: {} bytes that were written are lost: {}", Raw(inode),
+                  BytesOf(file->flushing.ranges), stored.error().ToString());
+    hooks_.lost(inode);
+  }
+  if (stored) file->failing = false;
+  file->flushing = Held();
+  turn.reset();
+  Recount(file);
+  co_return stored;
+}
+
+// What a flush has not brought away goes under what was written since.
+void WriteBack::KeepForLater(File& file) {
+  Held& fresh = file.fresh;
+  const Held& older = file.flushing;
+  fresh.ranges.PutUnder(older.ranges.All());
+  fresh.end = std::max(fresh.end, older.end);
+  fresh.kill_set_ids = fresh.kill_set_ids || older.kill_set_ids;
+  if (!fresh.any) fresh.mtime_ns = older.mtime_ns;
+  fresh.ctime_ns = std::max(fresh.ctime_ns, older.ctime_ns);
+  fresh.any = true;
+  file.due_ns = clock_.MonotonicNs() + kRetryNs;
+}
+
+void WriteBack::NoteError(File& file, const Error& error) {
+  ++file.inode->write_errors;
+  file.inode->last_write_error = error;
+  spdlog::warn("inode {}: writing back: {}", Raw(file.inode->id), error.ToString());
+}
+
+void WriteBack::FlushSoon(InodeId inode) {
+  const FilePtr file = Find(inode);
+  if (file && !file->failing) file->due_ns = 0;
+}
+
+void WriteBack::Start(const FilePtr& file) {
+  if (file->failing && file->due_ns > clock_.MonotonicNs()) return;
+  if (!file->fresh.any || std::exchange(file->started, true)) return;
+  background_.Start(FlushInBackground(file), "flush");
+}
+
+asio::awaitable<void> WriteBack::FlushInBackground(FilePtr file) {
+  const size_t bytes = file->counted;
+  started_bytes_ += bytes;
+  // Its error is noted in the inode, and logged.
+  (void)co_await FlushFile(file, Deadline(clock_, limits_.timeout_ms));
+  started_bytes_ -= bytes;
+  file->started = false;
+  if (!file->dropped) Recount(file);
+}
+
+// Makes sure that a good part of what is held back is on its way.
+void WriteBack::StartSome() {
+  std::vector<FilePtr> some;
+  uint64_t bytes = started_bytes_;
+  for (auto file = files_.begin();
+       file != files_.end() && bytes < limits_.dirty_bytes / kTotalShare; ++file) {
+    if (file->second->started || !file->second->fresh.any) continue;
+    bytes += file->second->counted;
+    some.push_back(file->second);
+  }
+  for (const FilePtr& file : some) Start(file);
+}
+
+asio::awaitable<void> WriteBack::Age() {
+  while (!files_.empty() && !background_.stopping()) {
+    co_await background_.SleepMs(kTickMs);
+    const int64_t now_ns = clock_.MonotonicNs();
+    std::vector<FilePtr> due;
+    for (const auto& [inode, file] : files_) {
+      if (!file->fresh.any || file->due_ns <= now_ns) due.push_back(file);
+    }
+    for (const FilePtr& file : due) {
+      Start(file);
+      Recount(file);
+    }
+  }
+  aging_ = false;
+}
+
+void WriteBack::Drop() {
+  for (const auto& [inode, file] : files_) {
+    const uint64_t bytes = BytesOf(file->flushing.ranges) + BytesOf(file->fresh.ranges);
+    spdlog::error("inode {}: {} bytes that were written and not stored are lost with the session",
+                  Raw(inode), bytes);
+    file->dropped = true;
+    file->inode->holds_back = false;
+    hooks_.lost(inode);
+  }
+  files_.clear();
+  memory_bytes_ = 0;
+  room_.NotifyAll();
+}
+
+}  // namespace ringfs::client
