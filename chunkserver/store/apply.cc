@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "chunkserver/store/change_plan.h"
@@ -81,10 +82,10 @@ Result<std::unique_lock<std::shared_mutex>> ChunkStore::Core::LockForChange(
   std::unique_lock lock(entry->lock, std::defer_lock);
   if (patience == Patience::kWait) {
     lock.lock();
-  } else if (!lock.try_lock() || !entry->state) {
+  } else if (!lock.try_lock()) {
     return Fail(Errc::kWouldBlock);
   }
-  if (Result<void> loaded = Load(*entry); !loaded) {
+  if (Result<void> loaded = Load(*entry, patience); !loaded) {
     return Fail(loaded.error());
   }
   return lock;
@@ -159,6 +160,7 @@ void ChunkStore::Core::NoteEffect(const BlockUpdate& update, const UpdateEffect&
   stored_units_ += effect.units;
   blocks_ += effect.blocks;
   if (effect.blocks != 0) {
+    highest_data_ = std::max<uint64_t>(highest_data_, Raw(update.key.data));
     const std::lock_guard lock(listing_mutex_);
     const BucketKey bucket(update.key.pool, options_.bucket_of(update.key));
     uint64_t& count = bucket_blocks_[bucket];

@@ -198,6 +198,7 @@ Result<void> ChunkStore::Core::CountIndexed() {
         }
         stored_units_ += static_cast<int64_t>(state.StoredUnits());
         ++blocks_;
+        highest_data_ = std::max<uint64_t>(highest_data_, Raw(key.data));
         ++bucket_blocks_[{key.pool, options_.bucket_of(key)}];
         return {};
       });
@@ -238,7 +239,7 @@ Result<uint32_t> ChunkStore::Core::ReplayRecord(std::string_view record, const B
 
 Result<void> ChunkStore::Core::ReplayUpdate(const BlockUpdate& update, uint64_t generation) {
   const BlockEntryPtr entry = table_.Get(update.key);
-  if (Result<void> loaded = Load(*entry); !loaded) {
+  if (Result<void> loaded = Load(*entry, Patience::kWait); !loaded) {
     return loaded;
   }
   if (!update.remove && !Fits(update, *entry->state)) {

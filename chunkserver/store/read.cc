@@ -22,9 +22,16 @@ uint32_t RunEnd(const BlockState& state, uint32_t unit, uint32_t end) {
 
 }  // namespace
 
-Result<void> ChunkStore::Core::Load(BlockEntry& entry) {
+Result<void> ChunkStore::Core::Load(BlockEntry& entry, Patience patience) {
   if (entry.state) {
     return {};
+  }
+  if (Raw(entry.key.data) > highest_data_) {
+    entry.state = std::make_shared<BlockState>();
+    return {};
+  }
+  if (patience == Patience::kNow) {
+    return Fail(Errc::kWouldBlock);
   }
   Result<std::shared_ptr<BlockState>> state = index_->Load(entry.key);
   if (!state) {
@@ -37,20 +44,19 @@ Result<void> ChunkStore::Core::Load(BlockEntry& entry) {
 Result<std::shared_lock<std::shared_mutex>> ChunkStore::Core::LockForRead(
     const BlockEntryPtr& entry, Patience patience) {
   std::shared_lock shared(entry->lock, std::defer_lock);
-  if (patience == Patience::kWait) {
-    shared.lock();
-  } else if (!shared.try_lock() || !entry->state) {
-    return Fail(Errc::kWouldBlock);
-  }
-  while (!entry->state) {
-    shared.unlock();
-    {
-      const std::unique_lock alone(entry->lock);
-      if (Result<void> loaded = Load(*entry); !loaded) {
-        return Fail(loaded.error());
-      }
+  for (;;) {
+    if (patience == Patience::kWait) {
+      shared.lock();
+    } else if (!shared.try_lock()) {
+      return Fail(Errc::kWouldBlock);
     }
-    shared.lock();
+    if (entry->state) {
+      break;
+    }
+    shared.unlock();
+    if (const auto loaded = LockForChange(entry, patience); !loaded) {
+      return Fail(loaded.error());
+    }
   }
   table_.Settle(entry, checkpointed_);
   if (!entry->state->present) {

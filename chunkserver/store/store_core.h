@@ -124,7 +124,7 @@ class ChunkStore::Core {
 
   // read.cc
   // The entry's lock is held alone.
-  Result<void> Load(BlockEntry& entry);
+  Result<void> Load(BlockEntry& entry, Patience patience);
   // Takes the entry's lock shared, with its state loaded; kNotFound when the block is absent.
   Result<std::shared_lock<std::shared_mutex>> LockForRead(const BlockEntryPtr& entry,
                                                           Patience patience);
@@ -167,6 +167,9 @@ class ChunkStore::Core {
   std::map<BucketKey, uint64_t> bucket_blocks_;
   std::atomic<int64_t> stored_units_{0};
   std::atomic<int64_t> blocks_{0};
+  // Of all blocks that this store has had since it was opened: the index need not be asked for
+  // blocks of newer files.
+  std::atomic<uint64_t> highest_data_{0};
 
   std::mutex checkpoint_mutex_;
   std::optional<Changes> frozen_;  // under checkpoint_mutex_: not moved yet
