@@ -45,11 +45,15 @@ class Results:
         return statistics.median(m.value for m in self.measures[row.name, name])
 
     def _cell(self, row, name):
+        if name in row.without:
+            return "-"
         cpu = statistics.median(m.cpu_seconds for m in self.measures[row.name, name])
         return f"{short(self.median(row, name))} ({cpu:.2f})"
 
     def _ratio(self, row, name):
         """How many times better ringfs is than `name`."""
+        if name in row.without:
+            return "-"
         ours, theirs = self.median(row, REFERENCE), self.median(row, name)
         return f"{(ours / theirs if row.more_is_better else theirs / ours):.2f}"
 
