@@ -205,7 +205,12 @@ asio::awaitable<Result<void>> WriteBack::FlushFile(FilePtr file, Deadline deadli
   std::optional<Limiter::Hold> turn = co_await file->turn.Take(1, deadline.left_ms());
   if (!turn) co_return Fail(Errc::kTimedOut, "waited for what was written before");
   if (file->dropped) co_return Fail(Errc::kFenced, "the session has expired");
-  if (!file->fresh.any) co_return Result<void>();  // Age() forgets it
+  if (!file->fresh.any) {
+    // Whoever had the turn before could not forget it: we were waiting.
+    turn.reset();
+    Recount(file);
+    co_return Result<void>();
+  }
   file->flushing = std::exchange(file->fresh, Held());
   HeldChange change;
   change.pieces = file->flushing.ranges.All();

@@ -315,6 +315,19 @@ TEST_F(WriteBackTest, WhatIsWrittenDuringAFlushIsSeenAndStoredByTheNext) {
   EXPECT_EQ(stores, 2);
 }
 
+TEST_F(WriteBackTest, AFlushThatFoundNothingLeftLeavesNothingBehind) {
+  ASSERT_TRUE(Hold(0, "abc"));
+  holding = true;
+  auto first = Begin(write_back->Flush(kFile, Soon()));
+  auto second = Begin(write_back->Flush(kFile, Soon()));
+  holding = false;
+  released.NotifyAll();
+
+  RunUntil([&] { return second->has_value(); });
+
+  EXPECT_FALSE(write_back->Holds(kFile));
+}
+
 TEST_F(WriteBackTest, AWriterOverTheBoundWaits) {
   write_back.reset();
   Make(64 << 10);
