@@ -35,6 +35,7 @@ step_directories() {
 }
 
 step_other_cluster() {
+  : >"$work/other.out"
   setsid ringfs-master --data "$work/other" --listen 127.0.0.1:0 >"$work/other.out" 2>"$work/other.log" </dev/null &
   echo $! >"$work/other.pid"
   local address="" i
