@@ -182,6 +182,14 @@ class Filesystem {
                                                       HandleId to, uint64_t to_offset,
                                                       uint64_t length) = 0;
 
+  // Every call through a handle counts only if the locks that were taken through it are still held
+  // when it ends. This is for calls that know the inode only: once before, and once when they have
+  // succeeded. While the master cannot be asked it waits. kFenced, kTimedOut.
+  virtual asio::awaitable<Result<void>> Confirm(HandleId handle) = 0;
+  // Before pages that the kernel writes back by whatever handle of the inode, since they may have
+  // been changed through one that was locked.
+  virtual asio::awaitable<Result<void>> ConfirmPages(InodeId inode) = 0;
+
   // Calls of one owner take effect in the order of the calls. kInterrupted: `interrupt` ended the
   // wait and the lock is not held. kWouldBlock, kDeadlock.
   virtual asio::awaitable<Result<void>> SetLock(LockRequest request, Interrupt interrupt) = 0;

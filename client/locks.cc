@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <limits>
-
 #include "common/log.h"
 
 namespace ringfs::client {
@@ -12,17 +10,17 @@ namespace {
 constexpr int64_t kAskTimeoutMs = 30'000;
 constexpr int64_t kCancelTimeoutMs = 5'000;
 constexpr int64_t kReleasePauseMs = 1000;
-constexpr uint64_t kLastByte = std::numeric_limits<int64_t>::max();
 
-bool IsWhole(const LockRequest& request) {
-  return request.kind == wire::LOCK_FLOCK || (request.start == 0 && request.last >= kLastByte);
+Failure NoAnswer() {
+  return Fail(Errc::kTimedOut, "the master did not say whether the session still stands");
 }
 
 void Remember(Handle& handle, const LockRequest& request) {
-  if (request.type != wire::LOCK_UNLOCK) {
-    handle.locks.emplace(request.kind, request.owner);
-  } else if (IsWhole(request)) {
-    handle.locks.erase({request.kind, request.owner});
+  HeldLocks& held = handle.inode->held;
+  if (request.type == wire::LOCK_UNLOCK) {
+    held.Free(request.kind, request.owner, request.start, request.last);
+  } else {
+    held.Take(handle.id, request.kind, request.owner, request.start, request.last);
   }
 }
 
@@ -61,40 +59,60 @@ asio::awaitable<Result<wire::SetLockReply>> Locks::Send(LockRequest request, uin
 }
 
 asio::awaitable<Result<void>> Locks::Set(std::shared_ptr<Handle> handle, LockRequest request,
-                                         Interrupt interrupt, Deadline deadline) {
-  const OwnerKey key{request.inode, request.owner};
-  if (request.type != wire::LOCK_UNLOCK) {
-    // Before it is sent: it may be taken although no answer comes.
-    handle->had_locks = true;
-    if (request.kind == wire::LOCK_RANGE) handle->inode->range_owners.insert(request.owner);
-    Remember(*handle, request);
-  }
+                                         Interrupt interrupt, int64_t timeout_ms) {
   for (;;) {
-    const uint64_t waiter = ++last_waiter_;
-    const auto wait = std::make_shared<Wait>(executor_);
-    waits_[waiter] = wait;
+    const Deadline deadline(clock_, timeout_ms);
+    // What is answered in doubt may be of a session that has expired.
+    const bool certain = co_await link_.MakeCertain(deadline);
+    if (handle->fenced) co_return Fail(Errc::kFenced, "the session has expired");
+    if (!certain) co_return NoAnswer();
     const SessionId session = link_.session();
-    const uint64_t connects = link_.connects();
-    std::shared_ptr<Limiter> order = OrderOf(key);
-    auto turn = co_await order->Take(1, deadline.left_ms());
-    Result<wire::SetLockReply> reply = Fail(Errc::kTimedOut, "waited for the owner's last request");
-    if (turn) reply = co_await Send(request, waiter, deadline);
-    turn.reset();
-    order.reset();
-    ForgetOrder(key);
-    Result<End> end = End::kGranted;
-    if (!reply) {
-      end = Fail(reply.error());
-    } else if (reply->queued()) {
-      end = co_await Await(wait, request, waiter, interrupt, session, connects);
-    }
-    waits_.erase(waiter);
-    if (!end) co_return Fail(end.error());
-    if (*end == End::kGranted) break;
-    // The master knows nothing of the wait: it is asked for again.
+    auto end = co_await Ask(handle, request, interrupt, session, deadline);
+    const bool answered = end && *end == End::kGranted;
+    if (answered && !link_.Certain()) co_await link_.MakeCertain(Deadline(clock_, timeout_ms));
+    const bool expired = session != link_.session();
+    if (handle->fenced) co_return Fail(Errc::kFenced, "the session has expired");
+    if (!end && !(expired && end.code() == Errc::kFenced)) co_return Fail(end.error());
+    if (!answered || expired) continue;
+    if (!link_.Certain()) co_return NoAnswer();
+    Remember(*handle, request);
+    co_return Result<void>();
   }
-  Remember(*handle, request);
-  co_return Result<void>();
+}
+
+// One try, in `session`. kForgotten: the master knows nothing of the wait.
+asio::awaitable<Result<Locks::End>> Locks::Ask(std::shared_ptr<Handle> handle, LockRequest request,
+                                               Interrupt interrupt, SessionId session,
+                                               Deadline deadline) {
+  const OwnerKey key{request.inode, request.owner};
+  const uint64_t waiter = ++last_waiter_;
+  const auto wait = std::make_shared<Wait>(executor_);
+  waits_[waiter] = wait;
+  const uint64_t connects = link_.connects();
+  std::shared_ptr<Limiter> order = OrderOf(key);
+  auto turn = co_await order->Take(1, deadline.left_ms());
+  Result<wire::SetLockReply> reply = Fail(Errc::kTimedOut, "waited for the owner's last request");
+  if (turn && session != link_.session()) {
+    reply = Fail(Errc::kFenced, fmt::format("session {} has expired", Raw(session)));
+  } else if (turn) {
+    // Before it is sent: it may be taken although no answer comes.
+    if (request.type != wire::LOCK_UNLOCK) {
+      handle->had_locks = true;
+      if (request.kind == wire::LOCK_RANGE) handle->inode->range_owners.insert(request.owner);
+    }
+    reply = co_await Send(request, waiter, deadline);
+  }
+  turn.reset();
+  order.reset();
+  ForgetOrder(key);
+  Result<End> end = End::kGranted;
+  if (!reply) {
+    end = Fail(reply.error());
+  } else if (reply->queued()) {
+    end = co_await Await(wait, request, waiter, interrupt, session, connects);
+  }
+  waits_.erase(waiter);
+  co_return end;
 }
 
 asio::awaitable<Result<Locks::End>> Locks::Await(std::shared_ptr<Wait> wait, LockRequest request,
@@ -214,7 +232,7 @@ asio::awaitable<Result<void>> Locks::FreeOwner(std::shared_ptr<Handle> handle, u
   ForgetOrder(key);
   if (!freed) co_return freed;
   handle->inode->range_owners.erase(owner);
-  handle->locks.erase({wire::LOCK_RANGE, owner});
+  handle->inode->held.FreeOwner(wire::LOCK_RANGE, owner);
   co_return Result<void>();
 }
 

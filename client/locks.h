@@ -33,10 +33,12 @@ class Locks {
         Background& background)
       : executor_(std::move(executor)), clock_(clock), link_(link), background_(background) {}
 
-  // As Filesystem::SetLock. A wait itself has no deadline: it ends with the lock, a signal, or the
-  // session.
+  // As Filesystem::SetLock. `timeout_ms` is for what the master is to answer at once: a wait ends
+  // with the lock or a signal. When the session expires, nobody has been told of the lock yet, and
+  // it is asked for in the next session. kFenced: others that were taken through the handle are
+  // lost.
   asio::awaitable<Result<void>> Set(std::shared_ptr<Handle> handle, LockRequest request,
-                                    Interrupt interrupt, Deadline deadline);
+                                    Interrupt interrupt, int64_t timeout_ms);
   asio::awaitable<Result<wire::TestLockReply>> Test(LockRequest request, Deadline deadline);
   // Frees the range locks of an owner on an inode: one of its descriptors was closed.
   asio::awaitable<Result<void>> FreeOwner(std::shared_ptr<Handle> handle, uint64_t owner,
@@ -60,6 +62,8 @@ class Locks {
 
   std::shared_ptr<Limiter> OrderOf(const OwnerKey& key);
   void ForgetOrder(const OwnerKey& key);
+  asio::awaitable<Result<End>> Ask(std::shared_ptr<Handle> handle, LockRequest request,
+                                   Interrupt interrupt, SessionId session, Deadline deadline);
   asio::awaitable<Result<wire::SetLockReply>> Send(LockRequest request, uint64_t waiter,
                                                    Deadline deadline);
   asio::awaitable<Result<End>> Await(std::shared_ptr<Wait> wait, LockRequest request,

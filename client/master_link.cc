@@ -17,6 +17,9 @@ namespace {
 
 constexpr int64_t kRegisterTimeoutMs = 5000;
 constexpr int64_t kFarewellTimeoutMs = 2000;
+constexpr int64_t kKeepAliveMinMs = 50;
+// Of the time to live, one part is left out of account.
+constexpr int64_t kClockMargin = 16;
 
 std::string RandomBytes() {
   std::random_device random;
@@ -48,14 +51,16 @@ bool IsFinal(Errc code) {
 
 }  // namespace
 
-MasterLink::MasterLink(asio::any_io_executor executor, Options options, Background& background,
-                       MasterLinkHooks hooks)
+MasterLink::MasterLink(asio::any_io_executor executor, const Clock& clock, Options options,
+                       Background& background, MasterLinkHooks hooks)
     : executor_(executor),
+      clock_(clock),
       options_(std::move(options)),
       background_(background),
       hooks_(std::move(hooks)),
       channel_(rpc::Channel::Make(executor, options_.masters, MasterChannelOptions())),
-      changed_(executor) {
+      changed_(executor),
+      ask_now_(executor) {
   channel_->OnConnect([this] { return Register(); });
   channel_->OnPush([this](uint32_t method, const std::string& body) { Take(method, body); });
   channel_->OnDisconnect([this] {
@@ -80,6 +85,7 @@ asio::awaitable<Result<void>> MasterLink::Open(Deadline deadline) {
 
 asio::awaitable<void> MasterLink::Close() {
   closing_ = true;
+  ask_now_.NotifyAll();
   if (Raw(session_) != 0 && channel_->connected()) {
     wire::CloseSessionRequest request;
     request.set_session(Raw(session_));
@@ -99,11 +105,13 @@ asio::awaitable<void> MasterLink::Close() {
 asio::awaitable<Result<void>> MasterLink::Register() {
   const Background::Mark mark(background_);
   if (closing_) co_return Fail(Errc::kCancelled, "closing");
+  int64_t sent_ns = clock_.MonotonicNs();
   auto reply = co_await SendOpenSession();
   const bool lost = !reply && Raw(session_) != 0 &&
                     (reply.code() == Errc::kFenced || reply.code() == Errc::kNotFound);
   if (lost) {
     LoseSession(reply.error());
+    sent_ns = clock_.MonotonicNs();
     reply = co_await SendOpenSession();
   }
   if (reply && (reply->session() == 0 || reply->ttl_ms() <= 0 || reply->slots() < 2)) {
@@ -115,7 +123,7 @@ asio::awaitable<Result<void>> MasterLink::Register() {
     changed_.NotifyAll();
     co_return Fail(refusal_);
   }
-  Adopt(*reply);
+  Adopt(*reply, sent_ns);
   co_return Result<void>();
 }
 
@@ -123,6 +131,7 @@ asio::awaitable<Result<wire::OpenSessionReply>> MasterLink::SendOpenSession() {
   if (client_.empty()) client_ = RandomBytes();
   wire::OpenSessionRequest request;
   request.set_session(Raw(session_));
+  request.set_lost(Raw(lost_));
   request.set_client(client_);
   request.set_cluster_id(cluster_id_);
   request.set_host(HostName());
@@ -138,7 +147,7 @@ asio::awaitable<Result<wire::OpenSessionReply>> MasterLink::SendOpenSession() {
   co_return rpc::Parse<wire::OpenSessionReply>(answer->body);
 }
 
-void MasterLink::Adopt(const wire::OpenSessionReply& reply) {
+void MasterLink::Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns) {
   if (SessionId{reply.session()} != session_) {
     session_ = SessionId{reply.session()};
     slots_ = std::make_shared<Slots>(executor_, reply.slots());
@@ -147,7 +156,9 @@ void MasterLink::Adopt(const wire::OpenSessionReply& reply) {
     spdlog::info("back in session {}", reply.session());
   }
   refusal_ = Error{Errc::kOk, {}};
+  lost_ = SessionId{0};
   ttl_ms_ = reply.ttl_ms();
+  Renewed(sent_ns);
   cluster_id_ = reply.cluster_id();
   root_ = InodeId{reply.root()};
   ++connects_;
@@ -158,11 +169,36 @@ void MasterLink::Adopt(const wire::OpenSessionReply& reply) {
 void MasterLink::LoseSession(const Error& why) {
   spdlog::error("session {} has expired ({}): its locks are gone; opening a new session",
                 Raw(session_), why.ToString());
+  lost_ = session_;
   session_ = SessionId{0};
+  certain_until_ns_ = 0;
   slots_.reset();
   client_.clear();
   hooks_.session_lost();
   changed_.NotifyAll();
+}
+
+// The master has renewed the session after `sent_ns`: its clock runs out later than ours, also when
+// the two do not run at quite the same speed.
+void MasterLink::Renewed(int64_t sent_ns) {
+  const bool doubted = !Certain();
+  const int64_t ttl_ns = ttl_ms_ * kNsPerMs;
+  certain_until_ns_ = std::max(certain_until_ns_, sent_ns + ttl_ns - ttl_ns / kClockMargin);
+  if (doubted) changed_.NotifyAll();
+}
+
+bool MasterLink::Certain() const {
+  return Raw(session_) != 0 && clock_.MonotonicNs() < certain_until_ns_;
+}
+
+asio::awaitable<bool> MasterLink::MakeCertain(Deadline deadline) {
+  while (!Certain()) {
+    const int64_t left_ms = deadline.left_ms();
+    if (left_ms == 0 || closing_) co_return false;
+    ask_now_.NotifyAll();
+    co_await changed_.WaitFor(left_ms);
+  }
+  co_return true;
 }
 
 void MasterLink::Reconnect() {
@@ -178,14 +214,17 @@ void MasterLink::Suspect(SessionId session) {
 
 asio::awaitable<void> MasterLink::KeepAlive() {
   while (!background_.stopping()) {
-    co_await background_.SleepMs(std::max<int64_t>(ttl_ms_ / 4, 50));
+    const int64_t pause_ms = Certain() ? ttl_ms_ / 4 : 0;
+    co_await ask_now_.WaitFor(std::max(pause_ms, kKeepAliveMinMs));
     if (background_.stopping() || Raw(session_) == 0) continue;
     const SessionId session = session_;
+    const int64_t sent_ns = clock_.MonotonicNs();
     wire::KeepAliveRequest request;
     request.set_session(Raw(session));
     auto reply = co_await rpc::CallFor<wire::KeepAliveReply>(
         channel_, wire::MASTER_KEEP_ALIVE, request.SerializeAsString(), ttl_ms_ / 2);
     if (reply) {
+      if (session == session_) Renewed(sent_ns);
       hooks_.epoch(Epoch{reply->epoch()});
     } else if (reply.code() == Errc::kFenced || reply.code() == Errc::kNotFound) {
       Suspect(session);

@@ -39,8 +39,8 @@ struct MasterLinkHooks {
 // Threads: only from `executor`.
 class MasterLink {
  public:
-  MasterLink(asio::any_io_executor executor, Options options, Background& background,
-             MasterLinkHooks hooks);
+  MasterLink(asio::any_io_executor executor, const Clock& clock, Options options,
+             Background& background, MasterLinkHooks hooks);
   MasterLink(const MasterLink&) = delete;
   MasterLink& operator=(const MasterLink&) = delete;
 
@@ -64,13 +64,21 @@ class MasterLink {
   // Notified after each connect, loss of the session, and refusal.
   Event& changed() { return changed_; }
 
+  // Whether the session cannot have expired: the master has renewed it less than its time to live
+  // ago. Else its locks may be somebody else's already.
+  bool Certain() const;
+  // Returns when that is so, of this session or of the next. False: the master has said nothing in
+  // time.
+  asio::awaitable<bool> MakeCertain(Deadline deadline);
+
   // Somebody refuses the session: asks the master whether it still stands.
   void Suspect(SessionId session);
 
  private:
   asio::awaitable<Result<void>> Register();
   asio::awaitable<Result<wire::OpenSessionReply>> SendOpenSession();
-  void Adopt(const wire::OpenSessionReply& reply);
+  void Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns);
+  void Renewed(int64_t sent_ns);
   void LoseSession(const Error& why);
   asio::awaitable<void> KeepAlive();
   void Take(uint32_t method, const std::string& body);
@@ -82,17 +90,21 @@ class MasterLink {
   void Reconnect();
 
   asio::any_io_executor executor_;
+  const Clock& clock_;
   Options options_;
   Background& background_;
   MasterLinkHooks hooks_;
   std::shared_ptr<rpc::Channel> channel_;
   Event changed_;
+  Event ask_now_;  // there is doubt, and somebody waits
   SessionId session_{0};
+  SessionId lost_{0};   // the one before, until the master knows that it is given up
   std::string client_;  // proves that this is the run of the client that opened the session
   std::string cluster_id_;
   std::shared_ptr<Slots> slots_;
   InodeId root_{kRootInode};
   int64_t ttl_ms_ = 0;
+  int64_t certain_until_ns_ = 0;
   uint64_t connects_ = 0;
   Error refusal_{Errc::kOk, {}};  // of the newest attempt to register
   bool closing_ = false;

@@ -12,6 +12,7 @@ MetaKind KindOf(const wire::MetaRequest& request) {
     case wire::MetaRequest::kListXattrs:
     case wire::MetaRequest::kStatFs:
     case wire::MetaRequest::kTestLock:
+    case wire::MetaRequest::kGetPath:
     case wire::MetaRequest::OPERATION_NOT_SET:
       return MetaKind::kQuery;
     // Of this session's own state: means nothing in another one.

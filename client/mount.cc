@@ -10,6 +10,10 @@ namespace {
 
 constexpr int64_t kLastSyncTimeoutMs = 30'000;
 
+Failure NoWord() {
+  return Fail(Errc::kTimedOut, "the master did not say whether the file is still locked");
+}
+
 }  // namespace
 
 Mount::Mount(asio::any_io_executor executor, Options options)
@@ -17,7 +21,7 @@ Mount::Mount(asio::any_io_executor executor, Options options)
       options_(std::move(options)),
       background_(executor),
       files_(executor),
-      link_(executor, options_, background_, Hooks()),
+      link_(executor, clock_, options_, background_, Hooks()),
       maps_(executor, clock_, link_, background_, [this] { chunks_.Follow(); }),
       chunks_(executor, maps_.view()),
       blocks_(executor, link_, maps_, chunks_),
@@ -35,8 +39,9 @@ MasterLinkHooks Mount::Hooks() {
   hooks.epoch = [this](Epoch epoch) { maps_.Learn(epoch); };
   hooks.granted = [this](const wire::GrantPush& push) { locks_.Granted(push); };
   hooks.session_lost = [this] {
-    files_.Fence();
+    auto fenced = files_.Fence();
     locks_.WakeAll();
+    if (!fenced.empty()) background_.Start(NameFenced(std::move(fenced)), "names of lost files");
   };
   return hooks;
 }
@@ -85,16 +90,62 @@ asio::awaitable<Result<void>> Mount::Tell(InodeId inode, wire::MetaRequest reque
   co_return Result<void>();
 }
 
+asio::awaitable<void> Mount::NameFenced(std::vector<InodeId> inodes) {
+  for (const InodeId inode : inodes) {
+    wire::MetaRequest request;
+    request.mutable_get_path()->set_inode(Raw(inode));
+    auto reply = co_await link_.Call(std::move(request), NewDeadline());
+    if (background_.stopping()) co_return;
+    spdlog::error(
+        "inode {}, which has lost its locks or writes, is {}", Raw(inode),
+        reply ? Printable(reply->value()) : "of unknown name: " + reply.error().ToString());
+  }
+}
+
+asio::awaitable<Result<void>> Mount::Settle(std::shared_ptr<Handle> handle, Deadline deadline) {
+  if (InDoubt(*handle)) {
+    const bool certain = co_await link_.MakeCertain(deadline);
+    if (!certain) co_return NoWord();
+  }
+  if (handle->fenced) {
+    co_return Fail(Errc::kFenced, "the session expired while this file was locked or written");
+  }
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> Mount::Confirm(HandleId id) {
+  auto handle = files_.FindHandle(id);
+  if (!handle) co_return Fail(Errc::kBadDescriptor);
+  auto settled = co_await Settle(handle, NewDeadline());
+  co_return Reported("use", handle->inode->id, std::move(settled));
+}
+
+asio::awaitable<Result<void>> Mount::ConfirmPages(InodeId id) {
+  const auto inode = files_.Find(id);
+  if (!inode) co_return Result<void>();
+  if (!inode->held.empty()) {
+    const bool certain = co_await link_.MakeCertain(NewDeadline());
+    if (!certain) co_return NoWord();
+  }
+  if (inode->fenced_handles == 0) co_return Result<void>();
+  co_return Fail(Errc::kFenced, "pages may be of an open file that has lost its locks");
+}
+
 asio::awaitable<Result<void>> Mount::SetLock(LockRequest request, Interrupt interrupt) {
   auto handle = files_.Use(request.handle);
   if (!handle) co_return Fail(handle.error());
-  auto set = co_await locks_.Set(*handle, request, interrupt, NewDeadline());
-  if (set && (*handle)->fenced) set = Fail(Errc::kFenced, "the session has expired");
+  auto set = co_await locks_.Set(*handle, request, interrupt, options_.timeout_ms);
   co_return Reported("lock", request.inode, std::move(set));
 }
 
 asio::awaitable<Result<wire::TestLockReply>> Mount::TestLock(LockRequest request) {
+  auto handle = files_.Use(request.handle);
+  if (!handle) co_return Fail(handle.error());
   auto tested = co_await locks_.Test(request, NewDeadline());
+  if (tested && Unsettled(**handle)) {
+    auto settled = co_await Settle(*handle, NewDeadline());
+    if (!settled) tested = Fail(settled.error());
+  }
   co_return Reported("test lock", request.inode, std::move(tested));
 }
 

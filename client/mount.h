@@ -76,6 +76,8 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<uint64_t>> CopyRange(HandleId from, uint64_t from_offset, HandleId to,
                                               uint64_t to_offset, uint64_t length) override;
 
+  asio::awaitable<Result<void>> Confirm(HandleId handle) override;
+  asio::awaitable<Result<void>> ConfirmPages(InodeId inode) override;
   asio::awaitable<Result<void>> SetLock(LockRequest request, Interrupt interrupt) override;
   asio::awaitable<Result<wire::TestLockReply>> TestLock(LockRequest request) override;
 
@@ -93,6 +95,17 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<void>> Tell(InodeId inode, wire::MetaRequest request);
   // A handle to be changed through. kBadDescriptor, kFenced.
   Result<std::shared_ptr<Handle>> UseToWrite(HandleId id) const;
+  // A lock was taken through the handle that may be somebody else's by now.
+  bool InDoubt(const Handle& handle) const {
+    const HeldLocks& held = handle.inode->held;
+    return !held.empty() && !link_.Certain() && held.Through(handle.id);
+  }
+  // What was done through the handle does not count as it is: Settle() says.
+  bool Unsettled(const Handle& handle) const { return handle.fenced || InDoubt(handle); }
+  // Returns when the handle is not in doubt any more. kFenced, kTimedOut.
+  asio::awaitable<Result<void>> Settle(std::shared_ptr<Handle> handle, Deadline deadline);
+  // Names files that an expired session has left fenced, for people to read in the log.
+  asio::awaitable<void> NameFenced(std::vector<InodeId> inodes);
   asio::awaitable<Result<uint64_t>> Put(std::shared_ptr<Handle> handle, FileChange change);
   asio::awaitable<Result<uint64_t>> CopySome(std::shared_ptr<Handle> from, uint64_t from_offset,
                                              std::shared_ptr<Handle> to, uint64_t to_offset,

@@ -44,8 +44,12 @@ asio::awaitable<Result<std::vector<Buffer>>> Mount::Read(HandleId id, uint64_t o
                                                          size_t size) {
   auto handle = files_.Use(id);
   if (!handle) co_return Fail(handle.error());
-  auto read = co_await io_.Read(*handle, offset, size, NewDeadline());
-  if (read && (*handle)->fenced) read = Fail(Errc::kFenced, "the session has expired");
+  const Deadline deadline = NewDeadline();
+  auto read = co_await io_.Read(*handle, offset, size, deadline);
+  if (read && Unsettled(**handle)) {
+    auto settled = co_await Settle(*handle, deadline);
+    if (!settled) read = Fail(settled.error());
+  }
   co_return Reported("read", (*handle)->inode->id, std::move(read));
 }
 
@@ -55,14 +59,22 @@ const wire::Attributes* Mount::LastAttributes(HandleId id) const {
 }
 
 asio::awaitable<Result<uint64_t>> Mount::Put(std::shared_ptr<Handle> handle, FileChange change) {
+  const Deadline deadline = NewDeadline();
+  if (Unsettled(*handle)) {
+    auto settled = co_await Settle(handle, deadline);
+    if (!settled) co_return Fail(settled.error());
+  }
   handle->wrote = true;
   ++handle->writes_in_flight;
   auto work = handle->mode.append && change.kind == FileChange::Kind::kWrite
-                  ? io_.Append(handle->inode, std::move(change), NewDeadline())
-                  : io_.Change(handle->inode, std::move(change), NewDeadline());
+                  ? io_.Append(handle->inode, std::move(change), deadline)
+                  : io_.Change(handle->inode, std::move(change), deadline);
   auto put = co_await std::move(work);
+  if (put && Unsettled(*handle)) {
+    auto settled = co_await Settle(handle, deadline);
+    if (!settled) put = Fail(settled.error());
+  }
   --handle->writes_in_flight;
-  if (put && handle->fenced) put = Fail(Errc::kFenced, "the session has expired");
   if (!put) handle->write_failed = true;
   co_return put;
 }
@@ -141,7 +153,12 @@ asio::awaitable<Result<void>> Mount::Fallocate(HandleId id, int mode, uint64_t o
 asio::awaitable<Result<uint64_t>> Mount::Seek(HandleId id, uint64_t offset, bool data) {
   auto handle = files_.Use(id);
   if (!handle) co_return Fail(handle.error());
-  auto found = co_await io_.Seek((*handle)->inode->id, offset, data, NewDeadline());
+  const Deadline deadline = NewDeadline();
+  auto found = co_await io_.Seek((*handle)->inode->id, offset, data, deadline);
+  if (found && Unsettled(**handle)) {
+    auto settled = co_await Settle(*handle, deadline);
+    if (!settled) found = Fail(settled.error());
+  }
   co_return Reported("seek", (*handle)->inode->id, std::move(found));
 }
 
@@ -169,6 +186,10 @@ asio::awaitable<Result<uint64_t>> Mount::CopySome(std::shared_ptr<Handle> from,
                                                   uint64_t to_offset, uint64_t length) {
   auto pieces = co_await io_.Read(from, from_offset, length, NewDeadline());
   if (!pieces) co_return Fail(pieces.error());
+  if (Unsettled(*from)) {
+    auto settled = co_await Settle(from, NewDeadline());
+    if (!settled) co_return Fail(settled.error());
+  }
   Buffer data = Joined(*std::move(pieces));
   const uint64_t size = data.size();
   if (size == 0) co_return uint64_t{0};

@@ -28,7 +28,8 @@ std::shared_ptr<Inode> OpenFiles::Find(InodeId id) const {
 
 void OpenFiles::Forget(const std::shared_ptr<Inode>& inode) {
   // The caller and this table hold it; more holders are calls that are under way.
-  const bool used = inode.use_count() > 2 || inode->readers > 0 || inode->writers > 0;
+  const bool used = inode.use_count() > 2 || inode->readers > 0 || inode->writers > 0 ||
+                    inode->fenced_handles > 0;
   if (!used && inode->dirty.empty()) inodes_.erase(inode->id);
 }
 
@@ -65,8 +66,9 @@ Result<void> OpenFiles::TakeWriteError(Handle& handle) {
 
 void OpenFiles::Remove(std::shared_ptr<Handle> handle) {
   if (handles_.erase(handle->id) == 0) return;
-  if (!handle->fenced) --CountOf(*handle->inode, handle->mode);
   const std::shared_ptr<Inode> inode = handle->inode;
+  inode->held.FreeHandle(handle->id);
+  --(handle->fenced ? inode->fenced_handles : CountOf(*inode, handle->mode));
   handle.reset();  // it would count as somebody who uses the inode
   Forget(inode);
 }
@@ -89,22 +91,28 @@ std::vector<wire::OpenInode> OpenFiles::List() const {
   return open;
 }
 
-void OpenFiles::Fence() {
+std::vector<InodeId> OpenFiles::Fence() {
+  std::set<InodeId> lost;
   for (const auto& [id, handle] : handles_) {
     if (handle->fenced) continue;
-    const bool unsynced = handle->writes_in_flight > 0 || handle->write_failed ||
-                          (handle->wrote && (!handle->inode->dirty.empty() || handle->inode->holds_back));
-    if (handle->locks.empty() && !unsynced) continue;
+    Inode& inode = *handle->inode;
+    const bool locked = inode.held.Through(id);
+    const bool lost_writes =
+        handle->writes_in_flight > 0 || handle->write_failed || (handle->wrote && inode.holds_back);
+    if (!locked && !lost_writes) continue;
     handle->fenced = true;
-    --CountOf(*handle->inode, handle->mode);
+    --CountOf(inode, handle->mode);
+    ++inode.fenced_handles;
+    lost.insert(inode.id);
     spdlog::error("inode {}: an open file {} answers with an error until it is closed",
-                  Raw(handle->inode->id),
-                  handle->locks.empty() ? "with unsynced writes" : "that was locked");
+                  Raw(inode.id), locked ? "has lost its locks and" : "with unfinished writes");
   }
   for (const auto& [id, inode] : inodes_) {
     inode->appending = false;
     inode->range_owners.clear();
+    inode->held.Clear();
   }
+  return {lost.begin(), lost.end()};
 }
 
 std::vector<std::shared_ptr<Inode>> OpenFiles::Dirty() const {

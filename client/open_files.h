@@ -13,6 +13,7 @@
 
 #include "client/extend_queue.h"
 #include "client/filesystem.h"
+#include "client/held_locks.h"
 #include "client/limiter.h"
 #include "common/ids.h"
 #include "proto/namespace.pb.h"
@@ -41,6 +42,8 @@ struct Inode {
   ExtendQueue extends;
   std::map<BlockKey, DirtyBlock> dirty;  // changed by OpenFiles only
   std::set<uint64_t> range_owners;       // that may hold range locks
+  HeldLocks held;
+  uint32_t fenced_handles = 0;           // of `fenced` handles
   uint32_t passages = 0;                 // calls that writes must not be held back beside
   bool holds_back = false;               // bytes or times, in WriteBack
   uint64_t write_errors = 0;             // of writes that had been answered
@@ -57,9 +60,8 @@ struct Handle {
   bool write_failed = false;
   uint64_t errors_seen = 0;  // of the inode's write_errors
   uint32_t writes_in_flight = 0;
-  bool had_locks = false;                               // ever
-  std::set<std::pair<wire::LockKind, uint64_t>> locks;  // kind and owner, maybe held
-  std::optional<wire::Attributes> last_read;            // what Read() learnt
+  bool had_locks = false;                     // asked for, ever
+  std::optional<wire::Attributes> last_read;  // what Read() learnt
 };
 
 // The open files of a client, and their inodes.
@@ -95,9 +97,10 @@ class OpenFiles {
 
   // What is open, for the master.
   std::vector<wire::OpenInode> List() const;
-  // The session has expired. Handles with a lock, or with writes that failed, are under way or are
-  // not known to be on the platters, are fenced until they are closed.
-  void Fence();
+  // The session has expired. Handles through which a lock is held, or with writes that failed, are
+  // under way or were held back, are fenced until they are closed. What was stored is not at stake.
+  // Returns the inodes of the fenced.
+  std::vector<InodeId> Fence();
 
   void MarkDirty(Inode& inode, const BlockKey& key, DirtyBlock block);
   // The block is on the platters in this version. A newer write keeps it dirty.

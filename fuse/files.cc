@@ -85,21 +85,29 @@ void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_i
 }
 
 asio::awaitable<void> WriteAsync(Mount& mount, Reply reply, HandleId handle, uint64_t offset,
-                                 Buffer data, bool kill_set_ids) {
+                                 Buffer data, bool kill_set_ids, InodeId pages_of) {
   const size_t size = data.size();
-  auto written = co_await mount.filesystem.Write(handle, offset, std::move(data), kill_set_ids);
+  Result<uint64_t> written = offset;
+  if (pages_of != InodeId{0}) {
+    auto confirmed = co_await mount.filesystem.ConfirmPages(pages_of);
+    if (!confirmed) written = Fail(confirmed.error());
+  }
+  if (written) {
+    written = co_await mount.filesystem.Write(handle, offset, std::move(data), kill_set_ids);
+  }
   if (written) {
     reply.Written(size);
   } else {
     reply.Error(written.error());
   }
 }
-void Write(fuse_req_t request, fuse_ino_t, const char* data, size_t size, off_t offset,
+void Write(fuse_req_t request, fuse_ino_t node, const char* data, size_t size, off_t offset,
            fuse_file_info* file) {
   Mount& mount = MountOf(request);
   const bool kill_set_ids = mount.OrdersKillSetIds();
   Begin(request, "write", WriteAsync, HandleOf(file), static_cast<uint64_t>(offset),
-        mount.KeepRequest(data, size), kill_set_ids);
+        mount.KeepRequest(data, size), kill_set_ids,
+        file->writepage != 0 ? mount.ToInode(node) : InodeId{0});
 }
 
 asio::awaitable<void> FlushAsync(Mount& mount, Reply reply, HandleId handle, uint64_t owner) {
@@ -121,12 +129,13 @@ void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   Begin(request, "release", ReleaseAsync, HandleOf(file), owner);
 }
 
-asio::awaitable<void> FsyncAsync(Mount& mount, Reply reply, InodeId inode) {
+asio::awaitable<void> FsyncAsync(Mount& mount, Reply reply, InodeId inode, HandleId handle) {
   auto result = co_await mount.filesystem.Fsync(inode);
+  if (result) result = co_await ConfirmedBy(mount, handle, std::move(result));
   reply.Done(result);
 }
-void Fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
-  Begin(request, "fsync", FsyncAsync, MountOf(request).ToInode(node));
+void Fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info* file) {
+  Begin(request, "fsync", FsyncAsync, MountOf(request).ToInode(node), HandleOf(file));
 }
 
 asio::awaitable<void> FallocateAsync(Mount& mount, Reply reply, HandleId handle, int mode,

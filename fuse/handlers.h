@@ -37,6 +37,15 @@ inline client::HandleId HandleOf(const fuse_file_info* file) {
   return file == nullptr ? client::HandleId{0} : static_cast<client::HandleId>(file->fh);
 }
 
+// `result`, unless locks were taken through the handle that are lost. 0: the call had none.
+template <typename T>
+asio::awaitable<Result<T>> ConfirmedBy(Mount& mount, client::HandleId handle, Result<T> result) {
+  if (handle == client::HandleId{0}) co_return result;
+  auto confirmed = co_await mount.filesystem.Confirm(handle);
+  if (!confirmed) co_return Fail(confirmed.error());
+  co_return result;
+}
+
 // Starts an operation: `work` is a coroutine function taking (Mount&, Reply, arguments...).
 template <typename Work, typename... Arguments>
 void Begin(fuse_req_t request, const char* name, Work work, Arguments... arguments) {

@@ -11,6 +11,7 @@ namespace ringfs::fuse {
 namespace {
 
 using client::Caller;
+using client::HandleId;
 
 void Answer(Reply& reply, const Result<wire::Attributes>& result) {
   if (result) {
@@ -34,23 +35,28 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
 void Forget(fuse_req_t request, fuse_ino_t, uint64_t) { fuse_reply_none(request); }
 void ForgetMulti(fuse_req_t request, size_t, fuse_forget_data*) { fuse_reply_none(request); }
 
-asio::awaitable<void> GetAttributesAsync(Mount& mount, Reply reply, InodeId inode) {
+asio::awaitable<void> GetAttributesAsync(Mount& mount, Reply reply, InodeId inode,
+                                         HandleId handle) {
   auto result = co_await mount.filesystem.GetAttributes(inode);
+  if (result) result = co_await ConfirmedBy(mount, handle, std::move(result));
   if (result) {
     reply.Attributes(*result);
   } else {
     reply.Error(result.error());
   }
 }
-void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  Begin(request, "getattr", GetAttributesAsync, MountOf(request).ToInode(node));
+void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  Begin(request, "getattr", GetAttributesAsync, MountOf(request).ToInode(node), HandleOf(file));
 }
 
 int64_t ToNs(const timespec& time) { return time.tv_sec * kNsPerSecond + time.tv_nsec; }
 
-asio::awaitable<void> SetAttributesAsync(Mount& mount, Reply reply, InodeId inode,
+asio::awaitable<void> SetAttributesAsync(Mount& mount, Reply reply, InodeId inode, HandleId handle,
                                          client::AttributeChange change, Caller caller) {
-  auto result = co_await mount.filesystem.SetAttributes(inode, change, caller);
+  Result<wire::Attributes> result = wire::Attributes();
+  result = co_await ConfirmedBy(mount, handle, std::move(result));
+  if (result) result = co_await mount.filesystem.SetAttributes(inode, change, caller);
+  if (result) result = co_await ConfirmedBy(mount, handle, std::move(result));
   if (result) {
     reply.Attributes(*result);
   } else {
@@ -58,7 +64,7 @@ asio::awaitable<void> SetAttributesAsync(Mount& mount, Reply reply, InodeId inod
   }
 }
 void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* stat, int valid,
-                   fuse_file_info*) {
+                   fuse_file_info* file) {
   client::AttributeChange change;
   if ((valid & FUSE_SET_ATTR_MODE) != 0) change.mode = stat->st_mode & 07777;
   if ((valid & FUSE_SET_ATTR_UID) != 0) change.uid = stat->st_uid;
@@ -75,8 +81,8 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* stat, int v
     change.mtime_ns = ToNs(stat->st_mtim);
   }
   change.kill_set_ids = MountOf(request).OrdersKillSetIds();
-  Begin(request, "setattr", SetAttributesAsync, MountOf(request).ToInode(node), change,
-        CallerOf(request));
+  Begin(request, "setattr", SetAttributesAsync, MountOf(request).ToInode(node), HandleOf(file),
+        change, CallerOf(request));
 }
 
 asio::awaitable<void> ReadLinkAsync(Mount& mount, Reply reply, InodeId inode) {

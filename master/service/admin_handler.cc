@@ -238,12 +238,15 @@ Result<wire::WhereReply> Where(const Context& context, const wire::WhereRequest&
 
 Result<wire::BreakLockReply> BreakLock(Context& context, const wire::BreakLockRequest& request) {
   const SessionId session{request.session()};
-  if (context.sessions.Find(session) == nullptr) {
+  LiveSession* live = context.sessions.Find(session);
+  if (live == nullptr) {
     return Fail(Errc::kNotFound, "there is no session " + std::to_string(request.session()));
   }
   spdlog::warn("session {}: an administrator breaks its locks", request.session());
   ExpireSession(context, session);
-  EndFencedSessions(context);
+  // A client that is there learns of it when it comes back.
+  const std::shared_ptr<rpc::Peer> peer = live->peer;
+  if (peer) peer->Close();
   return wire::BreakLockReply();
 }
 

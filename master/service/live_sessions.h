@@ -21,6 +21,7 @@ struct LiveSession {
   std::shared_ptr<rpc::Peer> peer;  // the newest connection; null: none
   bool returned = false;            // it has been seen since this master started
   bool fencing = false;             // expired; waits for the chunkservers
+  bool given_up = false;            // the client knows that it has expired
   uint32_t held = 0;                // requests of it that wait for something
 };
 

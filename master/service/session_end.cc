@@ -62,8 +62,17 @@ void ExpireSession(Context& context, SessionId id) {
   Spawn(context.executor, PushFence(context, id), "fence push");
 }
 
+void GiveUpSession(Context& context, SessionId id) {
+  LiveSession* session = context.sessions.Find(id);
+  if (session != nullptr && session->fencing) session->given_up = true;
+}
+
 void EndFencedSessions(Context& context) {
   for (const SessionId id : context.fences.Complete()) {
+    const LiveSession* session = context.sessions.Find(id);
+    const bool may_serve = session != nullptr && !session->given_up &&
+                           session->expires_ns > context.clock.MonotonicNs();
+    if (may_serve) continue;
     const Outcome outcome = ApplyEnd(context, id, context.state.opens().Writing(id));
     if (outcome.error != Errc::kOk) {
       spdlog::error("session {}: cannot be ended: {}", Raw(id), outcome.detail);

@@ -44,6 +44,7 @@ Result<SessionId> OpenNew(Context& context, const wire::OpenSessionRequest& requ
   wire::OpenSessionRequest& change = *command.mutable_open_session();
   change = request;
   change.clear_open();
+  change.clear_lost();
   const int64_t wanted = request.ttl_ms() != 0 ? request.ttl_ms() : context.options.session_ttl_ms;
   change.set_ttl_ms(std::clamp(wanted, kMinSessionTtlMs, kMaxSessionTtlMs));
   const Outcome outcome = context.log.Apply(command);
@@ -84,6 +85,10 @@ asio::awaitable<Result<wire::OpenSessionReply>> OpenSession(Context& context,
                                                             wire::OpenSessionRequest request) {
   const Result<void> valid = Validate(context, request);
   if (!valid) co_return Fail(valid.error());
+  if (request.lost() != 0) {
+    GiveUpSession(context, SessionId{request.lost()});
+    EndFencedSessions(context);
+  }
   if (request.session() == 0) {
     request.set_session(Raw(SessionOfClient(context, request.client())));
   }

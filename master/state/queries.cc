@@ -24,6 +24,7 @@ bool StateMachine::IsQuery(const wire::MetaRequest& request) {
     case Operation::kStatFs:
     case Operation::kTestLock:
     case Operation::kLockStatus:
+    case Operation::kGetPath:
       return true;
     default:
       return false;
@@ -60,6 +61,12 @@ Result<wire::MetaReply> StateMachine::Query(const wire::MetaRequest& request) co
       bool waiting = locks_->Waits(session, InodeId{ask.inode()}, ask.waiter());
       reply.mutable_lock_status()->set_waiting(waiting);
       reply.mutable_lock_status()->set_granted(!waiting);
+      return reply;
+    }
+    case Operation::kGetPath: {
+      Result<std::string> path = PathOf(InodeId{request.get_path().inode()});
+      if (!path) return Fail(path.error());
+      reply.set_value(*std::move(path));
       return reply;
     }
     default:

@@ -131,12 +131,52 @@ TEST_F(LockTest, AsksAgainForAWaitThatTheMasterForgot) {
   EXPECT_TRUE(world_.Finish(waiting));
 }
 
-TEST_F(LockTest, WaitersOfAnExpiredSessionGetAnError) {
+TEST_F(LockTest, WaitersOfAnExpiredSessionWaitAgainInTheNext) {
+  auto waiting = Wait();
+  world_.master.expired.insert(1);
+  world_.master.peer->Close();
+  world_.RunUntil([&] { return world_.master.Count(Operation::kSetLock) == 2; });
+  world_.Settle();
+  EXPECT_FALSE(waiting->has_value());
+
+  world_.master.PushGrant(Raw(lock_.inode), LastWaiter());
+
+  EXPECT_TRUE(world_.Finish(waiting));
+  EXPECT_EQ(world_.master.Last(Operation::kSetLock)->session(), 2u);
+}
+
+TEST_F(LockTest, AWaiterWhoseHandleHasLostALockGetsAnError) {
+  LockRequest held = lock_;
+  held.start = held.last = 7;
+  ASSERT_TRUE(Set(held));
+  world_.master.asked.clear();
   auto waiting = Wait();
   world_.master.expired.insert(1);
   world_.master.peer->Close();
 
   EXPECT_EQ(world_.Finish(waiting).code(), Errc::kFenced);
+  EXPECT_EQ(world_.master.Count(Operation::kSetLock), 1);
+}
+
+TEST_F(LockTest, ALockThatWasFreedOrRefusedIsNotLostWithTheSession) {
+  LockRequest request = lock_;
+  request.start = 10;
+  request.last = 19;
+  ASSERT_TRUE(Set(request));
+  request.type = wire::LOCK_UNLOCK;
+  ASSERT_TRUE(Set(request));
+  world_.master.before = [](const wire::MetaRequest& asked) -> std::optional<Error> {
+    if (asked.has_set_lock()) return Error{Errc::kWouldBlock, "held"};
+    return {};
+  };
+  ASSERT_EQ(Set(lock_).code(), Errc::kWouldBlock);
+  world_.master.before = nullptr;
+  world_.master.expired.insert(1);
+  world_.master.peer->Close();
+  world_.RunUntil([&] { return world_.master.session == 2; });
+
+  EXPECT_TRUE(world_.Write(file_.handle, 0, "goes on"));
+  EXPECT_EQ(world_.Read(file_.handle, 0, 7), "goes on");
 }
 
 TEST_F(LockTest, RequestsOfAnOwnerKeepTheirOrder) {

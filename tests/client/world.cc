@@ -45,6 +45,7 @@ void World::AddServer(uint32_t id, rpc::Server& server) {
 
 World::~World() {
   master.hold = nullptr;
+  master.mute = false;
   master.Release();
   if (fs) AwaitVoid(fs->Close());
   fs.reset();

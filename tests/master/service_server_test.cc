@@ -160,6 +160,9 @@ TEST(Server, LearnsAfterARestartOfTheMasterOfFencesThatStand) {
   ASSERT_TRUE(reply);
   ASSERT_EQ(reply->fenced_sessions_size(), 1);
   server.ConfirmFence(client.session());
+  // What it lived before the restart is not known.
+  EXPECT_NE(master.state().FindSession(SessionId{client.session()}), nullptr);
+  master.PassTime(1'500);
   EXPECT_EQ(master.state().FindSession(SessionId{client.session()}), nullptr);
 }
 

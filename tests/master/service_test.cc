@@ -256,7 +256,7 @@ TEST(Locks, AndTheirWaitersSurviveARestart) {
   EXPECT_EQ(b.TakePush<wire::GrantPush>(wire::MASTER_PUSH_GRANT).waiter(), 5u);
 }
 
-TEST(Locks, BrokenByAnAdministratorGoToTheNext) {
+TEST(Locks, BrokenByAnAdministratorGoToTheNextWhenTheirHolderKnows) {
   TestMaster master;
   TestClient a(master, 'a');
   TestClient b(master, 'b');
@@ -277,8 +277,36 @@ TEST(Locks, BrokenByAnAdministratorGoToTheNext) {
   wire::BreakLockRequest request;
   request.set_session(a.session());
   ASSERT_TRUE(b.Call<wire::BreakLockReply>(wire::MASTER_BREAK_LOCK, request));
+  EXPECT_EQ(a.Resume().code(), Errc::kFenced);
+  b.Settle();
+  EXPECT_FALSE(b.HasPush(wire::MASTER_PUSH_GRANT));
+
+  wire::OpenSessionRequest open = a.OpenRequest();
+  open.set_session(0);
+  open.set_client("another run of a");
+  open.set_lost(a.session());
+  ASSERT_TRUE(a.Call<wire::OpenSessionReply>(wire::MASTER_OPEN_SESSION, open));
   EXPECT_EQ(b.TakePush<wire::GrantPush>(wire::MASTER_PUSH_GRANT).waiter(), 5u);
-  EXPECT_EQ(a.KeepAlive().code(), Errc::kFenced);
+}
+
+TEST(Locks, BrokenByAnAdministratorGoToTheNextWhenTheirHolderMustHaveNoticed) {
+  TestMaster master;
+  TestClient a(master, 'a');
+  TestClient b(master, 'b');
+  a.Open(5'000);
+  b.Open(60'000);
+  const uint64_t file = a.MakeFile("f").inode();
+  ASSERT_TRUE(a.Lock(file, wire::LOCK_EXCLUSIVE));
+  ASSERT_TRUE(b.Lock(file, wire::LOCK_EXCLUSIVE, 5));
+  wire::BreakLockRequest request;
+  request.set_session(a.session());
+  ASSERT_TRUE(b.Call<wire::BreakLockReply>(wire::MASTER_BREAK_LOCK, request));
+
+  master.PassTime(4'000);
+  b.Settle();
+  EXPECT_FALSE(b.HasPush(wire::MASTER_PUSH_GRANT));
+  master.PassTime(1'500);
+  EXPECT_EQ(b.TakePush<wire::GrantPush>(wire::MASTER_PUSH_GRANT).waiter(), 5u);
 }
 
 TEST(Standstill, OfTheMasterTakesNothingFromSessions) {

@@ -29,6 +29,7 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::Handle(std::shared_ptr<rpc::Peer
     case wire::MASTER_KEEP_ALIVE: {
       auto request = rpc::Parse<wire::KeepAliveRequest>(call.body);
       if (!request) co_return Fail(request.error());
+      while (mute) co_await released_.Wait();
       if (expired.contains(request->session())) co_return Fail(Errc::kFenced);
       wire::KeepAliveReply reply;
       reply.set_epoch(map.epoch());

@@ -48,6 +48,8 @@ class FakeMaster final : public rpc::Service {
   std::function<std::optional<Error>(const wire::MetaRequest&)> before;
   // Called after; true: the connection is cut instead of answering.
   std::function<bool(const wire::MetaRequest&)> lose_answer;
+  // Nothing is said of how the session stands: keepalives wait for Release().
+  bool mute = false;
   // Requests for which this is true wait for Release().
   std::function<bool(const wire::MetaRequest&)> hold;
   void Release() { released_.NotifyAll(); }
