@@ -102,6 +102,7 @@ int Serve(const Flags& flags) {
   ServiceOptions options;
   options.session_ttl_ms = static_cast<int64_t>(flags.session_ttl_s * 1000);
   options.seed = std::random_device()();
+  options.run = uint64_t{std::random_device()()} << 32 | std::random_device()();
   PlannerOptions planner;
   planner.initial_servers = flags.initial_servers;
   planner.lease_ms = options.lease_ms;

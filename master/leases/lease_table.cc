@@ -51,7 +51,7 @@ void LeaseTable::EndSession(SessionId session) {
   sessions_.erase(found);
 }
 
-void LeaseTable::Return(SessionId session, const std::vector<InodeId>& writing) {
+void LeaseTable::Return(SessionId session, const std::vector<InodeId>& writing, int64_t now_ns) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end() || found->second.former != Former::kAway) return;
   for (const InodeId inode : writing) {
@@ -61,6 +61,10 @@ void LeaseTable::Return(SessionId session, const std::vector<InodeId>& writing) 
     Add(found->second, session, inode, wire::LEASE_WRITE);
   }
   found->second.former = Former::kBack;
+  // Some of them were waited for already.
+  for (const auto& [ticket, request] : requests_) {
+    RecallFor(request.session, request.wants, now_ns);
+  }
   LookAtAll();
 }
 
@@ -279,10 +283,14 @@ std::optional<wire::LeaseGrant> LeaseTable::Grant(SessionId session, InodeId ino
 std::optional<wire::LeaseGrant> LeaseTable::Find(SessionId session, InodeId inode) const {
   const Holder* holder = FindHolder(session, inode);
   if (holder == nullptr || holder->recalled) return {};
+  return Describe(inode, *holder);
+}
+
+wire::LeaseGrant LeaseTable::Describe(InodeId inode, const Holder& holder) {
   wire::LeaseGrant grant;
   grant.set_inode(Raw(inode));
-  grant.set_kind(holder->kind);
-  grant.set_number(holder->number);
+  grant.set_kind(holder.kind);
+  grant.set_number(holder.number);
   return grant;
 }
 
@@ -291,12 +299,13 @@ bool LeaseTable::IsLeased(InodeId inode) const {
   return place != inodes_.end() && !place->second.holders.empty();
 }
 
-std::vector<InodeId> LeaseTable::Writing(SessionId session) const {
-  std::vector<InodeId> writing;
+std::vector<wire::LeaseGrant> LeaseTable::Writing(SessionId session) const {
+  std::vector<wire::LeaseGrant> writing;
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return writing;
   for (const InodeId inode : found->second.by_age) {
-    if (FindHolder(session, inode)->kind == wire::LEASE_WRITE) writing.push_back(inode);
+    const Holder* holder = FindHolder(session, inode);
+    if (holder->kind == wire::LEASE_WRITE) writing.push_back(Describe(inode, *holder));
   }
   return writing;
 }
@@ -384,6 +393,7 @@ void LeaseTable::Remove(Inodes::iterator place, SessionId session) {
 }
 
 void LeaseTable::Progress(SessionId session, InodeId inode, int64_t now_ns) {
+  if (recalled_.empty()) return;
   Holder* holder = FindHolder(session, inode);
   if (holder == nullptr || !holder->recalled) return;
   holder->deadline_ns = std::max(holder->deadline_ns, now_ns + sessions_.at(session).ttl_ns);

@@ -94,7 +94,7 @@ class LeaseTable {
 
   // A session of the former run is back, with write leases of `writing` and nothing else that it
   // holds changes back for. Nothing when it was back already.
-  void Return(SessionId session, const std::vector<InodeId>& writing);
+  void Return(SessionId session, const std::vector<InodeId>& writing, int64_t now_ns);
   // It has nothing any more of the former run.
   void DropFormer(SessionId session);
   // Sessions that may still have leases of the former run.
@@ -124,8 +124,8 @@ class LeaseTable {
   // What the session holds, and is not being recalled.
   std::optional<wire::LeaseGrant> Find(SessionId session, InodeId inode) const;
   bool IsLeased(InodeId inode) const;
-  // Inodes that the session has a write lease of, being recalled or not.
-  std::vector<InodeId> Writing(SessionId session) const;
+  // The write leases of the session, those being recalled as well.
+  std::vector<wire::LeaseGrant> Writing(SessionId session) const;
 
   // What the session says that it keeps of its lease with this number; one that it does not have is
   // passed over.
@@ -179,6 +179,7 @@ class LeaseTable {
   };
   using Inodes = std::unordered_map<InodeId, Entry>;
 
+  static wire::LeaseGrant Describe(InodeId inode, const Holder& holder);
   static Holder* HolderIn(Entry& entry, SessionId session);
   Holder* FindHolder(SessionId session, InodeId inode);
   const Holder* FindHolder(SessionId session, InodeId inode) const;

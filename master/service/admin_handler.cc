@@ -173,6 +173,11 @@ wire::StatusReply Status(const Context& context, int64_t started_ns) {
   for (const wire::Pool& pool : context.state.Pools()) *reply.add_pools() = pool;
   CountBuckets(context, reply);
   reply.set_memory_bytes(ResidentBytes());
+  const LeaseTable::Statistics leases = context.leases.statistics();
+  reply.set_leases(leases.leases);
+  reply.set_lease_grants(leases.grants);
+  reply.set_lease_recalls(leases.recalls);
+  reply.set_lease_timeouts(leases.timed_out);
   return reply;
 }
 

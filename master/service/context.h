@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/rpc/server.h"
+#include "master/leases/lease_table.h"
 #include "master/service/append_turns.h"
 #include "master/service/command_log.h"
 #include "master/service/fences.h"
@@ -24,10 +25,12 @@ struct ServiceOptions {
   int64_t lease_ms = 3'000;         // of chunkservers
   int64_t tick_ms = 100;            // how often time is looked at
   uint64_t seed = 0;                // of the random numbers in commands
+  uint64_t run = 1;                 // another one each time that a master starts
+  LeaseLimits leases;               // of mounts
   // Bounds. At each the answer is kUnavailable.
   size_t max_sessions = 4096;
   uint32_t max_requests = 16384;        // in flight, of all connections
-  uint32_t max_held_per_session = 256;  // waiting for a cut or a turn
+  uint32_t max_held_per_session = 1024;  // waiting for a cut, a turn, or others' leases
 };
 
 // Sessions live between these, whatever they ask for.
@@ -52,8 +55,10 @@ struct Context {
         options(limits),
         state(machine),
         membership(bucket_membership),
+        leases(limits.leases),
         cuts(executor),
         turn_changes(executor),
+        lease_waits(executor),
         log(executor, machine, time, limits.seed) {}
 
   asio::any_io_executor executor;
@@ -67,8 +72,12 @@ struct Context {
   Fences fences;
   GarbageProgress garbage;
   AppendTurns turns;
+  LeaseTable leases;
   InodeEvents cuts;          // a pending cut of the inode is done or may be claimed
   InodeEvents turn_changes;  // the turn to append has passed on
+  TicketEvents lease_waits;  // nothing is in the way of the request with this ticket
+  // Handlers that are still queued on the executor hold it weakly, so that they find us gone.
+  std::shared_ptr<char> alive = std::make_shared<char>();
   CommandLog log;            // last: its waiting replies refer to all of the above
 };
 

@@ -2,29 +2,35 @@
 
 namespace ringfs::master {
 
-asio::awaitable<bool> InodeEvents::WaitFor(InodeId inode, int64_t timeout_ms) {
-  std::shared_ptr<Event> event = events_[inode].lock();
+template <typename Key>
+asio::awaitable<bool> EventsOf<Key>::WaitFor(Key key, int64_t timeout_ms) {
+  std::shared_ptr<Event> event = events_[key].lock();
   if (!event) {
     event = std::make_shared<Event>(executor_);
-    events_[inode] = event;
+    events_[key] = event;
   }
   const bool notified = co_await event->WaitFor(timeout_ms);
   event.reset();
-  const auto found = events_.find(inode);
+  const auto found = events_.find(key);
   if (found != events_.end() && found->second.expired()) events_.erase(found);
   co_return notified;
 }
 
-void InodeEvents::Notify(InodeId inode) {
-  const auto found = events_.find(inode);
+template <typename Key>
+void EventsOf<Key>::Notify(Key key) {
+  const auto found = events_.find(key);
   if (found == events_.end()) return;
   if (const std::shared_ptr<Event> event = found->second.lock()) event->NotifyAll();
 }
 
-void InodeEvents::NotifyAll() {
-  for (const auto& [inode, weak] : events_) {
+template <typename Key>
+void EventsOf<Key>::NotifyAll() {
+  for (const auto& [key, weak] : events_) {
     if (const std::shared_ptr<Event> event = weak.lock()) event->NotifyAll();
   }
 }
+
+template class EventsOf<InodeId>;
+template class EventsOf<uint64_t>;
 
 }  // namespace ringfs::master

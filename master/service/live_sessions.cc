@@ -22,6 +22,7 @@ void LiveSessions::Attach(LiveSession& session, std::shared_ptr<rpc::Peer> peer,
   const std::shared_ptr<rpc::Peer> before = std::exchange(session.peer, std::move(peer));
   if (before && before != session.peer) before->Close();
   session.returned = true;
+  session.greeted = false;
   Renew(session, now_ns);
 }
 

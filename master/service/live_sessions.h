@@ -22,6 +22,7 @@ struct LiveSession {
   bool returned = false;            // it has been seen since this master started
   bool fencing = false;             // expired; waits for the chunkservers
   bool given_up = false;            // the client knows that it has expired
+  bool greeted = false;             // has the answer to its OpenSession on this connection
   uint32_t held = 0;                // requests of it that wait for something
 };
 

@@ -7,51 +7,78 @@
 
 #include "common/ids.h"
 #include "master/service/capacity.h"
+#include "master/service/held.h"
+#include "master/service/lease_grants.h"
+#include "master/service/lease_needs.h"
 
 namespace ringfs::master {
 namespace {
 
 using Operation = wire::MetaRequest::OperationCase;
 
-// A call that does not say how long it waits is held for so long.
-constexpr int64_t kDefaultHoldMs = 60'000;
 // No change needs more: an extended attribute of 64 KiB with its names is the largest.
 constexpr size_t kMaxChangeBytes = 1 << 20;
 constexpr uint64_t kMaxFiles = uint64_t{1} << 48;
-
-// Until when a request may be held, by the monotonic clock.
-int64_t HoldUntil(const Context& context, int64_t timeout_ms) {
-  return context.clock.MonotonicNs() + (timeout_ms > 0 ? timeout_ms : kDefaultHoldMs) * kNsPerMs;
-}
-
-// Waits until something has changed about `inode`. kTimedOut: nothing has in time. Else as
-// SessionOf() says, afterwards.
-asio::awaitable<Result<void>> Hold(Context& context, std::shared_ptr<rpc::Peer> peer, SessionId id,
-                                   InodeEvents& events, InodeId inode, int64_t until_ns) {
-  Result<LiveSession*> session = SessionOf(context, *peer, id);
-  if (!session) co_return Fail(session.error());
-  if ((*session)->held >= context.options.max_held_per_session) {
-    co_return Fail(Errc::kUnavailable, "too many requests of the session wait");
-  }
-  const int64_t left_ms = (until_ns - context.clock.MonotonicNs()) / kNsPerMs;
-  if (left_ms <= 0) co_return Fail(Errc::kTimedOut, "waited for another session");
-  ++(*session)->held;
-  const bool notified = co_await events.WaitFor(inode, left_ms);
-  if (LiveSession* still = context.sessions.Find(id)) --still->held;
-  session = SessionOf(context, *peer, id);
-  if (!session) co_return Fail(session.error());
-  if (!notified) co_return Fail(Errc::kTimedOut, "waited for another session");
-  co_return Result<void>();
-}
 
 void EndTurn(Context& context, InodeId inode, SessionId session) {
   if (context.turns.End(inode, session)) context.turn_changes.Notify(inode);
 }
 
+// What the answer to a query, an Open or a BeginAppend shows.
+Result<wire::MetaReply> Show(const Context& context, const wire::MetaRequest& request) {
+  const bool open = request.has_open();
+  if (!open && !request.has_begin_append()) return context.state.Query(request);
+  const InodeId inode{open ? request.open().inode() : request.begin_append().inode()};
+  Result<wire::Attributes> attributes = context.state.Attributes(inode);
+  if (!attributes) return Fail(attributes.error());
+  wire::MetaReply reply;
+  *reply.mutable_attributes() = *std::move(attributes);
+  return reply;
+}
+
+// A name that is not there is an answer to those who cache it.
+void ShowAbsence(const wire::MetaRequest& request, Result<wire::MetaReply>& reply) {
+  if (!request.has_lookup() || request.lookup().name().empty()) return;
+  if (reply || reply.code() != Errc::kNotFound) return;
+  reply = wire::MetaReply();
+  reply->set_absent(true);
+}
+
+// Answers when no other session holds back changes of what the answer shows.
+asio::awaitable<Result<wire::MetaReply>> AnswerRead(Context& context,
+                                                    std::shared_ptr<rpc::Peer> peer,
+                                                    wire::MetaRequest request, int64_t until_ns) {
+  const SessionId session{request.session()};
+  const bool caches = context.leases.Caches(session);
+  uint64_t ticket = 0;
+  if (caches && request.get_attributes().for_pages()) {
+    const InodeId inode{request.get_attributes().inode()};
+    ticket = context.leases.WaitBehind(session, inode, context.clock.MonotonicNs());
+  }
+  Result<wire::MetaReply> reply = Show(context, request);
+  while (!context.leases.IsFree(session) || ticket != 0) {
+    const LeaseWants needs = NeedsOfAnswer(request, reply);
+    const bool ready = ticket == 0 || context.leases.IsReady(ticket);
+    if (ready && context.leases.IsFree(session, needs)) break;
+    const Result<void> waited =
+        co_await WaitForOthers(context, peer, session, needs, until_ns, ticket);
+    if (!waited) reply = Fail(waited.error());
+    if (!waited) break;
+    reply = Show(context, request);
+  }
+  if (request.has_open() && reply) reply = context.state.OpenInMemory(session, request.open());
+  if (reply) HideHeldBack(context, session, *reply);
+  if (caches) ShowAbsence(request, reply);
+  if (reply) GrantForAnswer(context, request, *reply);
+  EndLeaseWait(context, ticket);
+  co_return reply;
+}
+
 asio::awaitable<Result<wire::MetaReply>> BeginAppend(Context& context,
                                                      std::shared_ptr<rpc::Peer> peer,
-                                                     SessionId session, InodeId inode,
-                                                     int64_t until_ns) {
+                                                     wire::MetaRequest request, int64_t until_ns) {
+  const SessionId session{request.session()};
+  const InodeId inode{request.begin_append().inode()};
   const uint64_t ticket = context.turns.Begin(inode, session);
   while (!context.turns.Holds(inode, session)) {
     const Result<void> held =
@@ -63,13 +90,8 @@ asio::awaitable<Result<wire::MetaReply>> BeginAppend(Context& context,
       co_return Fail(held.error());
     }
   }
-  const Result<wire::Attributes> attributes = context.state.Attributes(inode);
-  if (!attributes) {
-    EndTurn(context, inode, session);
-    co_return Fail(attributes.error());
-  }
-  wire::MetaReply reply;
-  *reply.mutable_attributes() = *attributes;
+  Result<wire::MetaReply> reply = co_await AnswerRead(context, peer, std::move(request), until_ns);
+  if (!reply) EndTurn(context, inode, session);
   co_return reply;
 }
 
@@ -99,23 +121,20 @@ asio::awaitable<Result<wire::MetaReply>> AnswerQuery(Context& context,
                                                      wire::MetaRequest request,
                                                      int64_t timeout_ms) {
   const SessionId session{request.session()};
+  const int64_t until_ns = HoldUntil(context, timeout_ms);
   switch (request.operation_case()) {
-    case Operation::kOpen:
-      co_return context.state.OpenInMemory(session, request.open());
     case Operation::kClose:
       context.state.CloseInMemory(session, request.close());
       co_return wire::MetaReply();
-    case Operation::kBeginAppend: {
-      const InodeId inode{request.begin_append().inode()};
-      co_return co_await BeginAppend(context, peer, session, inode, HoldUntil(context, timeout_ms));
-    }
+    case Operation::kBeginAppend:
+      co_return co_await BeginAppend(context, peer, std::move(request), until_ns);
     case Operation::kAbortAppend:
       EndTurn(context, InodeId{request.abort_append().inode()}, session);
       co_return wire::MetaReply();
     case Operation::kStatFs:
       co_return StatFs(context, request);
     default:
-      co_return context.state.Query(request);
+      co_return co_await AnswerRead(context, peer, std::move(request), until_ns);
   }
 }
 
@@ -145,27 +164,56 @@ Result<void> ValidateChange(const wire::MetaRequest& request) {
   return {};
 }
 
+// Applies the command as soon as no lease of another session and no pending cut is in its way.
+// `ticket` is as of WaitForOthers().
+asio::awaitable<Result<Outcome>> ApplyWhenFree(Context& context, std::shared_ptr<rpc::Peer> peer,
+                                               wire::Command& command, int64_t until_ns,
+                                               uint64_t& ticket) {
+  const SessionId session{command.meta().session()};
+  for (;;) {
+    if (!context.leases.IsFree(session)) {
+      const LeaseWants needs = NeedsOfChange(context.state, command.meta());
+      if (!context.leases.IsFree(session, needs)) {
+        const Result<void> waited =
+            co_await WaitForOthers(context, peer, session, needs, until_ns, ticket);
+        if (!waited) co_return Fail(waited.error());
+        continue;  // names may stand for something else by now
+      }
+    }
+    Outcome outcome = context.log.Apply(command);
+    if (!outcome.held) co_return outcome;
+    EndLeaseWait(context, std::exchange(ticket, 0));
+    const Result<void> held =
+        co_await Hold(context, peer, session, context.cuts, outcome.held_for, until_ns);
+    if (!held) co_return Fail(held.error());
+  }
+}
+
 asio::awaitable<Result<wire::MetaReply>> ApplyChange(Context& context,
                                                      std::shared_ptr<rpc::Peer> peer,
                                                      wire::MetaRequest request,
                                                      int64_t timeout_ms) {
   const SessionId session{request.session()};
   const bool appended = request.has_extend() && request.extend().append();
-  const InodeId appended_to{appended ? request.extend().inode() : 0};
+  const InodeId extended{request.extend().inode()};
+  // What is held back under a lease that is being recalled comes piece by piece.
+  context.leases.Progress(session, extended, context.clock.MonotonicNs());
   wire::Command command;
   *command.mutable_meta() = std::move(request);
-  Outcome outcome = context.log.Apply(command);
-  const int64_t until_ns = outcome.held ? HoldUntil(context, timeout_ms) : 0;
-  while (outcome.held) {
-    const Result<void> held =
-        co_await Hold(context, peer, session, context.cuts, outcome.held_for, until_ns);
-    if (!held) co_return Fail(held.error());
-    outcome = context.log.Apply(command);
+  uint64_t ticket = 0;
+  const int64_t until_ns = HoldUntil(context, timeout_ms);
+  Result<Outcome> outcome = co_await ApplyWhenFree(context, peer, command, until_ns, ticket);
+  const bool applied = outcome && outcome->error == Errc::kOk;
+  // What a repeated answer shows may be outdated.
+  if (applied && !outcome->replayed) {
+    GrantForChange(context, command.meta(), outcome->touched, outcome->reply);
   }
-  if (outcome.error != Errc::kOk) co_return FailOf(outcome);
+  EndLeaseWait(context, ticket);
+  if (!outcome) co_return Fail(outcome.error());
+  if (!applied) co_return FailOf(*outcome);
   // Of a repeated answer too: after a reconnect the client says again that it holds the turn.
-  if (appended) EndTurn(context, appended_to, session);
-  co_return std::move(outcome.reply);
+  if (appended) EndTurn(context, extended, session);
+  co_return std::move(outcome->reply);
 }
 
 }  // namespace
@@ -191,6 +239,7 @@ asio::awaitable<Result<wire::MetaReply>> HandleMeta(Context& context,
   Result<wire::MetaReply> reply = co_await std::move(work);
   // An error tells of the state as well.
   co_await context.log.WaitDurable();
+  if (reply) KeepStandingLeases(context, id, *reply);
   co_return reply;
 }
 

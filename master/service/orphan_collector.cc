@@ -1,6 +1,7 @@
 #include "master/service/orphan_collector.h"
 
 #include "common/log.h"
+#include "master/service/lease_handler.h"
 
 namespace ringfs::master {
 namespace {
@@ -19,18 +20,23 @@ void OrphanCollector::Open() {
   scanning_ = true;
 }
 
-void OrphanCollector::Collect(const StateMachine& state, CommandLog& log) {
-  if (!open_ || (scanning_ && !Scan(state))) return;
+void OrphanCollector::Collect(Context& context) {
+  if (!open_ || (scanning_ && !Scan(context.state))) return;
   wire::Command command;
   std::vector<InodeId> collected;
   for (const InodeId inode : known_) {
-    if (state.opens().IsOpen(inode)) continue;
+    if (context.state.opens().IsOpen(inode)) continue;
+    if (context.leases.IsLeased(inode)) {
+      context.leases.RecallAll(inode, context.clock.MonotonicNs());
+      continue;
+    }
     collected.push_back(inode);
     command.mutable_collect_inodes()->add_inodes(Raw(inode));
     if (collected.size() >= kCollectedAtOnce) break;
   }
+  TellOfLeases(context);
   if (collected.empty()) return;
-  const Outcome outcome = log.Apply(command);
+  const Outcome outcome = context.log.Apply(command);
   if (outcome.error != Errc::kOk) {
     spdlog::error("inodes without a name cannot be collected: {}", outcome.detail);
     return;

@@ -4,13 +4,14 @@
 #include <vector>
 
 #include "common/ids.h"
-#include "master/service/command_log.h"
+#include "master/service/context.h"
 #include "master/state/state_machine.h"
 
 namespace ringfs::master {
 
 // Collects inodes that have no name and that nobody has open. What a session has open is known only
-// once it has said so: after a restart of the master nothing is collected until Open().
+// once it has said so: after a restart of the master nothing is collected until Open(), and a lease
+// is recalled first.
 //
 // Threads: none of its own and no locks.
 class OrphanCollector {
@@ -20,7 +21,7 @@ class OrphanCollector {
   // Every session has said what it has open, or has expired: looks at all orphans of the state.
   void Open();
   // Collects what can be collected now, a bounded number at a time; called a few times a second.
-  void Collect(const StateMachine& state, CommandLog& log);
+  void Collect(Context& context);
 
  private:
   bool Scan(const StateMachine& state);

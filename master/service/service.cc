@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "master/service/admin_handler.h"
 #include "master/service/garbage_handler.h"
+#include "master/service/lease_handler.h"
 #include "master/service/meta_handler.h"
 #include "master/service/server_handler.h"
 #include "master/service/session_end.h"
@@ -85,6 +86,7 @@ void MasterService::Start(std::function<void(const Error&)> disk_failed) {
     LiveSession& session = context_.sessions.Add(SessionId{record->session()},
                                                  record->ttl_ms() * kNsPerMs, started_ns_);
     session.fencing = record->fenced();
+    if (record->caching()) context_.leases.AddFormer(session.id, session.ttl_ns);
   }
   for (const wire::ServerRecord* record : context_.state.Servers()) {
     const wire::ServerState state = record->server().state();
@@ -102,6 +104,7 @@ void MasterService::Start(std::function<void(const Error&)> disk_failed) {
 void MasterService::Stop() {
   *running_ = false;
   if (timer_) timer_->cancel();
+  context_.lease_waits.NotifyAll();
   context_.log.Stop();
 }
 
@@ -121,10 +124,11 @@ void MasterService::Tick() {
   for (const SessionId session : context_.sessions.Expired(context_.clock.MonotonicNs())) {
     ExpireSession(context_, session);
   }
+  ExpireOverdueSessions(context_);
   EndFencedSessions(context_);
   EndGraceWhenAllReturned();
   DecideMembership(context_);
-  orphans_.Collect(context_.state, context_.log);
+  orphans_.Collect(context_);
   PushGarbage(context_);
 }
 
@@ -136,6 +140,7 @@ void MasterService::ForgiveStandstill(int64_t now_ns) {
                gap_ns / kNsPerMs);
   context_.sessions.Postpone(gap_ns);
   context_.servers.Postpone(gap_ns);
+  context_.leases.Postpone(gap_ns);
 }
 
 void MasterService::EndGraceWhenAllReturned() {
@@ -174,6 +179,8 @@ void MasterService::Gone(const std::shared_ptr<rpc::Peer>& peer) {
   const PeerRole role = RoleOf(*peer);
   context_.sessions.Detach(role.session, peer);
   context_.servers.Detach(role.server, peer);
+  // Requests of this connection that wait would hold up others.
+  context_.lease_waits.NotifyAll();
 }
 
 asio::awaitable<Result<rpc::Reply>> MasterService::Handle(std::shared_ptr<rpc::Peer> peer,
@@ -209,6 +216,9 @@ asio::awaitable<Result<rpc::Reply>> MasterService::HandleClient(std::shared_ptr<
     case wire::MASTER_KEEP_ALIVE:
       co_return Answer<wire::KeepAliveRequest>(
           call, [&](const auto& request) { return KeepAlive(context_, *peer, request); });
+    case wire::MASTER_LEASE_ANSWERS:
+      co_return Answer<wire::LeaseAnswersRequest>(
+          call, [&](const auto& request) { return LeaseAnswers(context_, *peer, request); });
     case wire::MASTER_OPEN_SESSION: {
       Result<rpc::Reply> reply =
           co_await AnswerLater(context_, std::move(peer), std::move(call), &OpenSession);

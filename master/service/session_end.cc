@@ -1,10 +1,12 @@
 #include "master/service/session_end.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
 #include "common/async.h"
 #include "common/log.h"
+#include "master/service/lease_handler.h"
 #include "proto/session.pb.h"
 
 namespace ringfs::master {
@@ -19,7 +21,23 @@ asio::awaitable<void> PushFence(Context& context, SessionId session) {
   context.servers.PushToAll(wire::MASTER_PUSH_FENCE, push);
 }
 
-void ForgetSession(Context& context, SessionId session) {
+// Files to which the session may have written without saying so.
+std::set<InodeId> WrittenBy(const Context& context, SessionId session) {
+  const std::vector<InodeId> open = context.state.opens().Writing(session);
+  std::set<InodeId> written(open.begin(), open.end());
+  for (const wire::LeaseGrant& lease : context.leases.Writing(session)) {
+    written.insert(InodeId{lease.inode()});
+  }
+  return written;
+}
+
+void ForgetSession(Context& context, SessionId session, const std::vector<InodeId>& touched) {
+  context.leases.EndSession(session);
+  // What others have cached of these was changed by nobody's request.
+  for (const InodeId inode : touched) {
+    context.leases.RecallAll(inode, context.clock.MonotonicNs());
+  }
+  TellOfLeases(context);
   context.sessions.Remove(session);
   context.fences.Forget(session);
   for (const InodeId inode : context.turns.EndSession(session)) {
@@ -27,7 +45,7 @@ void ForgetSession(Context& context, SessionId session) {
   }
 }
 
-Outcome ApplyEnd(Context& context, SessionId session, const std::vector<InodeId>& writing) {
+Outcome ApplyEnd(Context& context, SessionId session, const std::set<InodeId>& writing) {
   wire::Command command;
   command.mutable_end_session()->set_session(Raw(session));
   for (const InodeId inode : writing) command.mutable_end_session()->add_writing(Raw(inode));
@@ -59,6 +77,7 @@ void ExpireSession(Context& context, SessionId id) {
   // Requests of the session that wait for something are to see that it has expired.
   context.cuts.NotifyAll();
   context.turn_changes.NotifyAll();
+  context.lease_waits.NotifyAll();
   Spawn(context.executor, PushFence(context, id), "fence push");
 }
 
@@ -73,20 +92,20 @@ void EndFencedSessions(Context& context) {
     const bool may_serve = session != nullptr && !session->given_up &&
                            session->expires_ns > context.clock.MonotonicNs();
     if (may_serve) continue;
-    const Outcome outcome = ApplyEnd(context, id, context.state.opens().Writing(id));
+    const Outcome outcome = ApplyEnd(context, id, WrittenBy(context, id));
     if (outcome.error != Errc::kOk) {
       spdlog::error("session {}: cannot be ended: {}", Raw(id), outcome.detail);
       continue;
     }
     spdlog::info("session {} has ended", Raw(id));
-    ForgetSession(context, id);
+    ForgetSession(context, id, outcome.touched);
   }
 }
 
 Result<void> EndClosedSession(Context& context, SessionId id) {
   const Outcome outcome = ApplyEnd(context, id, {});
   if (outcome.error != Errc::kOk) return FailOf(outcome);
-  ForgetSession(context, id);
+  ForgetSession(context, id, outcome.touched);
   // Not to wait for anybody: the chunkservers forget what they keep for the session.
   Spawn(context.executor, PushFence(context, id), "fence push");
   return {};

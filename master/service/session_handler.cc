@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "master/service/lease_handler.h"
 #include "master/service/session_end.h"
 
 namespace ringfs::master {
@@ -44,12 +45,15 @@ Result<SessionId> OpenNew(Context& context, const wire::OpenSessionRequest& requ
   wire::OpenSessionRequest& change = *command.mutable_open_session();
   change = request;
   change.clear_open();
+  change.clear_writing();
   change.clear_lost();
   const int64_t wanted = request.ttl_ms() != 0 ? request.ttl_ms() : context.options.session_ttl_ms;
   change.set_ttl_ms(std::clamp(wanted, kMinSessionTtlMs, kMaxSessionTtlMs));
   const Outcome outcome = context.log.Apply(command);
   if (outcome.error != Errc::kOk) return FailOf(outcome);
-  context.sessions.Add(outcome.session, change.ttl_ms() * kNsPerMs, context.clock.MonotonicNs());
+  const int64_t ttl_ns = change.ttl_ms() * kNsPerMs;
+  context.sessions.Add(outcome.session, ttl_ns, context.clock.MonotonicNs());
+  if (change.caching()) context.leases.AddSession(outcome.session, ttl_ns);
   spdlog::info("session {}: {} on {}, pid {}", Raw(outcome.session),
                Printable(request.mountpoint()), Printable(request.host()), request.pid());
   return outcome.session;
@@ -100,12 +104,13 @@ asio::awaitable<Result<wire::OpenSessionReply>> OpenSession(Context& context,
   // A client whose session has expired may open the next one on the same connection.
   context.sessions.Detach(RoleOf(*peer).session, peer);
   peer->context = PeerRole{*id, ServerId{0}};
-  context.sessions.Attach(*session, std::move(peer), context.clock.MonotonicNs());
+  context.sessions.Attach(*session, peer, context.clock.MonotonicNs());
   Reassert(context, *id, request);
 
   const wire::SessionRecord* record = context.state.FindSession(*id);
   RINGFS_CHECK(record != nullptr);
   wire::OpenSessionReply reply;
+  ReassertLeases(context, *id, request, reply);
   reply.set_session(Raw(*id));
   reply.set_ttl_ms(record->ttl_ms());
   reply.set_cluster_id(context.state.cluster_id());
@@ -114,6 +119,7 @@ asio::awaitable<Result<wire::OpenSessionReply>> OpenSession(Context& context,
   *reply.mutable_map() = context.state.Map(0);
   co_await context.log.WaitDurable();
   reply.set_time_ns(context.log.TimeNs());
+  PushRecallsSoon(context, *id, std::move(peer));
   co_return reply;
 }
 

@@ -93,6 +93,7 @@ Result<void> StateMachine::OpenSession(Change& change, const wire::OpenSessionRe
   record.set_subdirectory(ask.subdirectory());
   record.set_root(root->inode());
   record.set_opened_ns(change.now_ns);
+  record.set_caching(ask.caching());
   sessions_->Add(record);
   outcome.session = SessionId{record.session()};
   outcome.root = InodeId{record.root()};

@@ -4,10 +4,12 @@
 
 namespace ringfs::master {
 
-void OpenTable::Open(SessionId session, InodeId inode, bool writing) {
+void OpenTable::Add(SessionId session, InodeId inode, uint64_t readers, uint64_t writers) {
+  if (readers + writers == 0) return;
   Handles& handles = sessions_[session][inode];
-  ++(writing ? handles.writers : handles.readers);
-  ++handles_[inode];
+  handles.readers += readers;
+  handles.writers += writers;
+  handles_[inode] += readers + writers;
 }
 
 void OpenTable::Forget(InodeId inode, uint64_t handles) {
@@ -34,12 +36,7 @@ void OpenTable::Reassert(SessionId session,
                          const google::protobuf::RepeatedPtrField<wire::OpenInode>& open) {
   End(session);
   for (const wire::OpenInode& inode : open) {
-    uint64_t count = uint64_t{inode.readers()} + inode.writers();
-    if (count == 0) continue;
-    Handles& handles = sessions_[session][InodeId{inode.inode()}];
-    handles.readers += inode.readers();
-    handles.writers += inode.writers();
-    handles_[InodeId{inode.inode()}] += count;
+    Add(session, InodeId{inode.inode()}, inode.readers(), inode.writers());
   }
 }
 
@@ -65,6 +62,13 @@ std::vector<InodeId> OpenTable::Writing(SessionId session) const {
 size_t OpenTable::Count(SessionId session) const {
   auto opened = sessions_.find(session);
   return opened != sessions_.end() ? opened->second.size() : 0;
+}
+
+bool OpenTable::IsOpenElsewhere(SessionId session, InodeId inode) const {
+  auto found = handles_.find(inode);
+  if (found == handles_.end()) return false;
+  const Handles own = Of(session, inode);
+  return found->second > own.readers + own.writers;
 }
 
 OpenTable::Handles OpenTable::Of(SessionId session, InodeId inode) const {

@@ -20,7 +20,10 @@ class OpenTable {
     uint64_t writers = 0;
   };
 
-  void Open(SessionId session, InodeId inode, bool writing);
+  void Open(SessionId session, InodeId inode, bool writing) {
+    Add(session, inode, writing ? 0 : 1, writing ? 1 : 0);
+  }
+  void Add(SessionId session, InodeId inode, uint64_t readers, uint64_t writers);
   // A handle that is not known is not an error: the session may have ended.
   void Close(SessionId session, InodeId inode, bool writing);
   // Replaces all that was known of the session. A client lists every handle of which it has not
@@ -29,6 +32,7 @@ class OpenTable {
   void End(SessionId session);
 
   bool IsOpen(InodeId inode) const { return handles_.contains(inode); }
+  bool IsOpenElsewhere(SessionId session, InodeId inode) const;
   // Inodes that the session has open for writing, in order: EndSession.writing.
   std::vector<InodeId> Writing(SessionId session) const;
   // Inodes that the session has open.

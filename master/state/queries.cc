@@ -81,6 +81,12 @@ Result<wire::MetaReply> StateMachine::OpenInMemory(SessionId session, const wire
   return ReplyWith(*record);
 }
 
+void StateMachine::OpenUnsaid(SessionId session, InodeId inode, uint32_t readers,
+                              uint32_t writers) {
+  if ((readers == 0 && writers == 0) || !tree_.Get(Raw(inode))) return;
+  opens_.Add(session, inode, readers, writers);
+}
+
 void StateMachine::CloseInMemory(SessionId session, const wire::Close& close) {
   opens_.Close(session, InodeId{close.inode()}, close.writing());
 }

@@ -100,7 +100,9 @@ Outcome StateMachine::Apply(const wire::Command& command) {
   Change change{tree_, wire::Credentials::default_instance(), SessionId{0}, now_ns, outcome.events};
   Result<void> applied = ApplyCommand(command, change, outcome);
   End(bool{applied});
+  outcome.touched = tree_.TakeTouched();
   if (!applied) {
+    outcome.touched.clear();
     outcome.events = {};
     outcome.error = applied.error().code;
     outcome.detail = applied.error().detail;
@@ -137,6 +139,7 @@ Outcome StateMachine::ApplyMeta(const wire::Command& command) {
     // Its changes go; the answer is put in a command of its own.
     End(change.keep_changes);
     tree_.TookGarbage();
+    tree_.TakeTouched();
     if (!change.keep_changes) outcome.events = {};
     if (change.held_for) {
       outcome.held = true;
@@ -149,6 +152,10 @@ Outcome StateMachine::ApplyMeta(const wire::Command& command) {
   } else {
     outcome.reply = std::move(*reply);
     outcome.events.garbage_added = tree_.TookGarbage();
+    outcome.touched = tree_.TakeTouched();
+    for (InodeId inode : outcome.touched) {
+      if (known->caching()) outcome.reply.add_touched(Raw(inode));
+    }
   }
   wire::SlotRecord answer;
   answer.set_sequence(request.sequence());

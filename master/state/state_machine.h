@@ -49,6 +49,7 @@ struct Outcome {
   InodeId root{0};                // of `open_session`
   ServerId server{0};             // of `register_server`
   bool server_restarted = false;  // of `register_server`: known, and its incarnation is another
+  std::vector<InodeId> touched;   // inodes whose attributes, names or entries changed
   Events events;
 };
 
@@ -89,6 +90,9 @@ class StateMachine {
   void CloseInMemory(SessionId session, const wire::Close& close);
   // Whether a Close must be a command, since locks were taken through its handle.
   bool ClosesLocks(SessionId session, const wire::Close& close) const;
+  // Handles of an inode that the session had opened without saying so. An inode that is not there is
+  // passed over.
+  void OpenUnsaid(SessionId session, InodeId inode, uint32_t readers, uint32_t writers);
   // The return of a session: what it has open, instead of what was known.
   void Reassert(SessionId session, const google::protobuf::RepeatedPtrField<wire::OpenInode>& open);
 

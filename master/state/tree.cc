@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "master/state/keys.h"
 #include "master/state/limits.h"
 #include "master/state/record.h"
@@ -35,7 +37,9 @@ Result<wire::InodeRecord> Tree::GetLiveDirectory(uint64_t inode) const {
 }
 
 void Tree::Put(const wire::InodeRecord& inode) {
-  overlay_.Put(InodeKey(inode.attributes().inode()), inode.SerializeAsString());
+  const InodeId id{inode.attributes().inode()};
+  overlay_.Put(InodeKey(Raw(id)), inode.SerializeAsString());
+  touched_.push_back(id);
 }
 
 wire::InodeRecord Tree::New(uint32_t mode, int64_t now_ns) {
@@ -232,6 +236,14 @@ void Tree::ClearCut(wire::InodeRecord& record) {
 }
 
 void Tree::AddOrphan(uint64_t inode) { overlay_.Put(OrphanKey(inode), {}); }
+
+std::vector<InodeId> Tree::TakeTouched() {
+  std::vector<InodeId> touched = std::exchange(touched_, {});
+  std::ranges::sort(touched);
+  const auto repeated = std::ranges::unique(touched);
+  touched.erase(repeated.begin(), repeated.end());
+  return touched;
+}
 
 bool Tree::TookGarbage() { return std::exchange(took_garbage_, false); }
 

@@ -74,6 +74,8 @@ class Tree {
   Overlay& overlay() { return overlay_; }
   // Whether garbage was added since this was last asked.
   bool TookGarbage();
+  // Inodes that were put since this was last asked, each once, in order.
+  std::vector<InodeId> TakeTouched();
 
  private:
   void AddGarbage(const wire::Attributes& attributes);
@@ -81,6 +83,7 @@ class Tree {
   Overlay& overlay_;
   wire::CountersRecord& counters_;
   bool took_garbage_ = false;
+  std::vector<InodeId> touched_;
 };
 
 bool IsDirectory(uint32_t mode);

@@ -67,7 +67,8 @@ TEST_F(LeaseTableTest, RaisesALeaseUnderItsNumber) {
   EXPECT_EQ(read->number(), write->number());
   EXPECT_EQ(write->kind(), wire::LEASE_WRITE);
   EXPECT_EQ(Grant(kA, kFile, wire::LEASE_READ), wire::LEASE_WRITE);
-  EXPECT_EQ(table_.Writing(kA), std::vector<InodeId>{kFile});
+  ASSERT_EQ(table_.Writing(kA).size(), 1u);
+  EXPECT_EQ(table_.Writing(kA).front().number(), write->number());
 }
 
 TEST_F(LeaseTableTest, LeavesTheReadLeaseToAReadersHolder) {
@@ -222,11 +223,11 @@ TEST(LeasesOfAFormerRun, StandInTheWayUntilTheirSessionsReturn) {
   EXPECT_FALSE(table.IsFree(kC));
   const uint64_t read = table.Wait(kC, Read(kOther), 0);
   const uint64_t change = table.Wait(kC, Change(kOther), 0);
-  table.Return(kA, {kFile});
+  table.Return(kA, {kFile}, 0);
   EXPECT_TRUE(table.TakeReady().empty());
   EXPECT_FALSE(table.IsFree(kA, Read(kOther))) << "B may hold changes of it back";
-  table.Return(kB, {kFile});
-  EXPECT_EQ(table.Writing(kA), std::vector<InodeId>{kFile});
+  table.Return(kB, {kFile}, 0);
+  EXPECT_EQ(table.Writing(kA).size(), 1u);
   EXPECT_TRUE(table.Writing(kB).empty()) << "A has it";
   EXPECT_EQ(table.TakeReady(), std::vector<uint64_t>{read});
   EXPECT_FALSE(table.IsFree(kC, Read(kFile)));
@@ -237,6 +238,21 @@ TEST(LeasesOfAFormerRun, StandInTheWayUntilTheirSessionsReturn) {
   table.EndSession(kB);
   EXPECT_EQ(table.TakeReady(), std::vector<uint64_t>{change});
   EXPECT_EQ(table.former(), 0u);
+}
+
+TEST(LeasesOfAFormerRun, AreRecalledWhenTheyWereWaitedForBefore) {
+  LeaseTable table;
+  table.AddFormer(kA, kTtl);
+  table.AddSession(kB, kTtl);
+  const uint64_t ticket = table.Wait(kB, Read(kFile), 0);
+  EXPECT_TRUE(table.TakeRecalls().empty());
+  table.Return(kA, {kFile}, 0);
+  const std::vector<LeaseRecall> recalls = table.TakeRecalls();
+  ASSERT_EQ(recalls.size(), 1u);
+  EXPECT_EQ(table.Writing(kA).front().number(), recalls.front().number);
+  EXPECT_FALSE(table.IsReady(ticket));
+  table.Answer(kA, kFile, recalls.front().number, wire::LEASE_READ);
+  EXPECT_EQ(table.TakeReady(), std::vector<uint64_t>{ticket});
 }
 
 }  // namespace

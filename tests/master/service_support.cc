@@ -55,6 +55,7 @@ void TestMaster::Stop() {
 
 void TestMaster::Restart() {
   Stop();
+  ++options_.run;
   Start(address_);
 }
 
@@ -121,6 +122,7 @@ wire::OpenSessionRequest TestClient::OpenRequest() const {
   request.set_host(std::string("host-") + name_);
   request.set_mountpoint("/mnt");
   request.set_pid(name_);
+  request.set_caching(caching_);
   return request;
 }
 
@@ -132,8 +134,15 @@ void TestClient::Open(int64_t ttl_ms) {
   session_ = reply->session();
 }
 
-Result<wire::OpenSessionReply> TestClient::Resume(const std::vector<wire::OpenInode>& open) {
+void TestClient::OpenCaching(int64_t ttl_ms) {
+  caching_ = true;
+  Open(ttl_ms);
+}
+
+Result<wire::OpenSessionReply> TestClient::Resume(const std::vector<wire::OpenInode>& open,
+                                                  const std::vector<uint64_t>& writing) {
   wire::OpenSessionRequest request = OpenRequest();
+  for (const uint64_t inode : writing) request.add_writing(inode);
   for (const wire::OpenInode& inode : open) *request.add_open() = inode;
   return Call<wire::OpenSessionReply>(wire::MASTER_OPEN_SESSION, request);
 }
@@ -196,6 +205,48 @@ Result<wire::MetaReply> TestClient::Lock(uint64_t inode, wire::LockType type, ui
   lock.set_waiter(waiter);
   lock.set_handle(1);
   return Meta(request);
+}
+
+Result<wire::MetaReply> TestClient::Lookup(uint64_t parent, const std::string& name) {
+  wire::MetaRequest request = Request();
+  request.mutable_lookup()->set_parent(parent);
+  request.mutable_lookup()->set_name(name);
+  return Meta(request);
+}
+
+wire::MetaRequest TestClient::GetAttributesRequest(uint64_t inode) {
+  wire::MetaRequest request = Request();
+  request.mutable_get_attributes()->set_inode(inode);
+  return request;
+}
+
+Result<wire::MetaReply> TestClient::GetAttributes(uint64_t inode) {
+  return Meta(GetAttributesRequest(inode));
+}
+
+void TestClient::Answer(const wire::RecallPush& recall, uint32_t readers) {
+  wire::LeaseAnswersRequest request;
+  request.set_session(session_);
+  wire::LeaseAnswer& answer = *request.add_answers();
+  answer.set_inode(recall.inode());
+  answer.set_number(recall.number());
+  answer.set_kept(recall.keep());
+  answer.set_readers(readers);
+  RINGFS_CHECK(bool{Call<wire::LeaseAnswersReply>(wire::MASTER_LEASE_ANSWERS, request)});
+}
+
+void TestClient::SayAllDropped() {
+  wire::LeaseAnswersRequest request;
+  request.set_session(session_);
+  request.set_all_dropped(true);
+  RINGFS_CHECK(bool{Call<wire::LeaseAnswersReply>(wire::MASTER_LEASE_ANSWERS, request)});
+}
+
+wire::LeaseKind LeaseIn(const wire::MetaReply& reply, uint64_t inode) {
+  for (const wire::LeaseGrant& lease : reply.leases()) {
+    if (lease.inode() == inode) return lease.kind();
+  }
+  return wire::LEASE_NONE;
 }
 
 Result<wire::RegisterServerReply> TestServer::Register(uint64_t capacity_bytes,

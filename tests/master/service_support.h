@@ -155,10 +155,13 @@ class TestClient : public TestPeer {
 
   // A new session; the client has none.
   void Open(int64_t ttl_ms = 0);
+  // One that caches.
+  void OpenCaching(int64_t ttl_ms = 0);
   // Has no session any more: the next Open() asks for a new one.
   void Forget() { session_ = 0; }
   // Returns on a new connection. `open` is what it has open.
-  Result<wire::OpenSessionReply> Resume(const std::vector<wire::OpenInode>& open = {});
+  Result<wire::OpenSessionReply> Resume(const std::vector<wire::OpenInode>& open = {},
+                                        const std::vector<uint64_t>& writing = {});
   Result<wire::KeepAliveReply> KeepAlive();
 
   // With the next sequence of the slot, and no operation yet.
@@ -171,14 +174,28 @@ class TestClient : public TestPeer {
   Result<wire::MetaReply> Extend(const wire::Attributes& file, uint64_t end, uint32_t slot = 0);
   Result<wire::MetaReply> Lock(uint64_t inode, wire::LockType type, uint64_t waiter = 0);
 
+  Result<wire::MetaReply> Lookup(uint64_t parent, const std::string& name);
+  Result<wire::MetaReply> GetAttributes(uint64_t inode);
+  wire::MetaRequest GetAttributesRequest(uint64_t inode);
+
+  // Takes the next recall; waits for it.
+  wire::RecallPush TakeRecall() { return TakePush<wire::RecallPush>(wire::MASTER_PUSH_RECALL); }
+  // Answers it with what it asks for.
+  void Answer(const wire::RecallPush& recall, uint32_t readers = 0);
+  void SayAllDropped();
+
   uint64_t session() const { return session_; }
   wire::OpenSessionRequest OpenRequest() const;
 
  private:
   const char name_;
   uint64_t session_ = 0;
+  bool caching_ = false;
   std::vector<uint64_t> sequences_ = std::vector<uint64_t>(kSlots);
 };
+
+// The kind of the lease on `inode` that the answer names.
+wire::LeaseKind LeaseIn(const wire::MetaReply& reply, uint64_t inode);
 
 // A chunkserver, as the master sees it.
 class TestServer : public TestPeer {

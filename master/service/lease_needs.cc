@@ -1,0 +1,145 @@
+#include "master/service/lease_needs.h"
+
+#include <string>
+
+namespace ringfs::master {
+namespace {
+
+using NeedCase = wire::MetaRequest::OperationCase;
+
+constexpr uint32_t kRenameNoReplace = 1;
+
+// What the name stands for; 0: nothing.
+InodeId Peek(const StateMachine& state, uint64_t parent, const std::string& name) {
+  wire::MetaRequest lookup;
+  lookup.mutable_lookup()->set_parent(parent);
+  lookup.mutable_lookup()->set_name(name);
+  const Result<wire::MetaReply> found = state.Query(lookup);
+  return InodeId{found ? found->attributes().inode() : 0};
+}
+
+LeaseWants Changes(uint64_t inode) {
+  LeaseWants wants;
+  wants.Add(InodeId{inode}, LeaseNeed::kChange);
+  return wants;
+}
+
+// A name that comes to be.
+LeaseWants NeedsOfNew(const StateMachine& state, uint64_t parent, const std::string& name) {
+  return Peek(state, parent, name) == InodeId{0} ? Changes(parent) : LeaseWants();
+}
+
+// A name that goes.
+LeaseWants NeedsOfGone(const StateMachine& state, uint64_t parent, const std::string& name) {
+  const InodeId inode = Peek(state, parent, name);
+  if (inode == InodeId{0}) return {};
+  LeaseWants wants = Changes(parent);
+  wants.Add(inode, LeaseNeed::kChange);
+  return wants;
+}
+
+LeaseWants NeedsOf(const StateMachine& state, const wire::Create& ask) {
+  const InodeId inode = Peek(state, ask.parent(), ask.name());
+  if (inode == InodeId{0}) return Changes(ask.parent());
+  LeaseWants wants;
+  if (!ask.exclusive()) {
+    wants.Add(inode, ask.truncate() ? LeaseNeed::kChange : LeaseNeed::kRead);
+  }
+  return wants;
+}
+
+LeaseWants NeedsOf(const StateMachine& state, const wire::Rename& ask) {
+  const InodeId from = Peek(state, ask.parent(), ask.name());
+  const InodeId to = Peek(state, ask.new_parent(), ask.new_name());
+  if (from == InodeId{0} || from == to) return {};
+  if (to != InodeId{0} && ask.flags() == kRenameNoReplace) return {};
+  LeaseWants wants = Changes(ask.parent());
+  wants.Add(InodeId{ask.new_parent()}, LeaseNeed::kChange);
+  wants.Add(from, LeaseNeed::kChange);
+  if (to != InodeId{0}) wants.Add(to, LeaseNeed::kChange);
+  return wants;
+}
+
+LeaseWants NeedsOf(const StateMachine& state, const wire::Link& ask) {
+  LeaseWants wants = NeedsOfNew(state, ask.parent(), ask.name());
+  if (wants.begin() != wants.end()) wants.Add(InodeId{ask.inode()}, LeaseNeed::kChange);
+  return wants;
+}
+
+LeaseWants NeedsOf(const wire::SetAttributes& ask) {
+  const bool more = ask.has_mode() || ask.has_uid() || ask.has_gid() || ask.has_size() ||
+                    ask.has_mtime_ns() || ask.mtime_now() || ask.kill_set_ids();
+  return ask.was_read() && !more ? LeaseWants() : Changes(ask.inode());
+}
+
+// Inodes whose attributes or content the answer shows, besides those in the answer itself.
+uint64_t InodeAsked(const wire::MetaRequest& request) {
+  switch (request.operation_case()) {
+    case NeedCase::kGetAttributes:
+      return request.get_attributes().inode();
+    case NeedCase::kReadLink:
+      return request.read_link().inode();
+    case NeedCase::kReadDirectory:
+      return request.read_directory().inode();
+    case NeedCase::kGetXattr:
+      return request.get_xattr().inode();
+    case NeedCase::kListXattrs:
+      return request.list_xattrs().inode();
+    case NeedCase::kOpen:
+      return request.open().inode();
+    case NeedCase::kBeginAppend:
+      return request.begin_append().inode();
+    case NeedCase::kLookup:
+      return request.lookup().parent();
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+LeaseWants NeedsOfChange(const StateMachine& state, const wire::MetaRequest& request) {
+  switch (request.operation_case()) {
+    case NeedCase::kSetAttributes:
+      return NeedsOf(request.set_attributes());
+    case NeedCase::kCreate:
+      return NeedsOf(state, request.create());
+    case NeedCase::kMakeNode:
+      return NeedsOfNew(state, request.make_node().parent(), request.make_node().name());
+    case NeedCase::kLink:
+      return NeedsOf(state, request.link());
+    case NeedCase::kUnlink:
+      return NeedsOfGone(state, request.unlink().parent(), request.unlink().name());
+    case NeedCase::kRemoveDirectory:
+      return NeedsOfGone(state, request.remove_directory().parent(),
+                         request.remove_directory().name());
+    case NeedCase::kRename:
+      return NeedsOf(state, request.rename());
+    case NeedCase::kSetXattr:
+      return Changes(request.set_xattr().inode());
+    case NeedCase::kRemoveXattr:
+      return Changes(request.remove_xattr().inode());
+    case NeedCase::kOpen:
+      return Changes(request.open().inode());
+    case NeedCase::kExtend:
+      return Changes(request.extend().inode());
+    case NeedCase::kCutDone:
+      return Changes(request.cut_done().inode());
+    case NeedCase::kClaimCut:
+      return Changes(request.claim_cut().inode());
+    default:  // locks, and Close with locks
+      return {};
+  }
+}
+
+LeaseWants NeedsOfAnswer(const wire::MetaRequest& request, const Result<wire::MetaReply>& answer) {
+  LeaseWants wants;
+  const InodeId asked{InodeAsked(request)};
+  if (asked != InodeId{0}) wants.Add(asked, LeaseNeed::kRead);
+  if (request.has_lookup() && answer) {
+    wants.Add(InodeId{answer->attributes().inode()}, LeaseNeed::kRead);
+  }
+  return wants;
+}
+
+}  // namespace ringfs::master
