@@ -339,8 +339,10 @@ class Steps:
         mapped.now("write", "of the first holder")
         mapped.now("map")
         mapped.now("flock", EX)
-        mapped.now("open_another")  # by which the kernel will write pages back
+        # The kernel writes pages back by the open file that was mapped last.
+        unlocked = self.on(self.second, "mapped")
         mapped.now("store", "LATE")
+        unlocked.now("map")
         c = self.on(self.first, "ranged")
 
         os.kill(client, signal.SIGSTOP)
