@@ -123,6 +123,16 @@ asio::awaitable<Result<wire::Attributes>> FileIo::Extend(std::shared_ptr<Inode> 
   return inode->extends.Run(std::move(extend), std::move(send));
 }
 
+asio::awaitable<Result<void>> FileIo::Overwrite(std::shared_ptr<Inode> inode,
+                                                wire::Attributes attributes, FileChange change,
+                                                Deadline deadline) {
+  const auto layout = LayoutOf(attributes);
+  if (!layout) co_return Fail(layout.error());
+  auto put = co_await ChangeBlocks(inode, *layout, std::move(change), deadline);
+  if (put) co_await BoundDirtyBlocks(deadline);
+  co_return put;
+}
+
 asio::awaitable<Result<uint64_t>> FileIo::Change(std::shared_ptr<Inode> inode, FileChange change,
                                                  Deadline deadline) {
   wire::Attributes now = inode->known;

@@ -54,9 +54,16 @@ class FileIo {
   asio::awaitable<Result<std::vector<Buffer>>> Read(std::shared_ptr<Handle> handle, uint64_t offset,
                                                     uint64_t size, Deadline deadline);
 
+  // The bytes of the file as the attributes say that it is.
+  asio::awaitable<Result<std::vector<Buffer>>> ReadAs(wire::Attributes attributes, uint64_t offset,
+                                                      uint64_t size, Deadline deadline);
+
   // Blocks first, then the master. Returns where the bytes went.
   asio::awaitable<Result<uint64_t>> Change(std::shared_ptr<Inode> inode, FileChange change,
                                            Deadline deadline);
+  // Changes blocks where the attributes say that they are, within the size, and tells nobody.
+  asio::awaitable<Result<void>> Overwrite(std::shared_ptr<Inode> inode, wire::Attributes attributes,
+                                          FileChange change, Deadline deadline);
   // Waits for the turn among all mounts, and writes at the end.
   asio::awaitable<Result<uint64_t>> Append(std::shared_ptr<Inode> inode, FileChange change,
                                            Deadline deadline);
@@ -103,7 +110,7 @@ class FileIo {
   asio::awaitable<Result<void>> ChangeAll(std::shared_ptr<Inode> inode, uint64_t generation,
                                           std::vector<BlockChange> changes, Deadline deadline);
   asio::awaitable<Result<void>> StorePieces(std::shared_ptr<Inode> inode, Layout layout,
-                                            const std::vector<FilePiece>& pieces,
+                                            const std::vector<FilePiece>& pieces, bool sync,
                                             Deadline deadline);
   asio::awaitable<Result<wire::Attributes>> SendExtend(wire::Extend extend, Deadline deadline);
   asio::awaitable<Result<wire::Attributes>> Extend(std::shared_ptr<Inode> inode,

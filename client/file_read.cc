@@ -81,6 +81,16 @@ asio::awaitable<Result<std::vector<Buffer>>> FileIo::Read(std::shared_ptr<Handle
                              deadline);
 }
 
+asio::awaitable<Result<std::vector<Buffer>>> FileIo::ReadAs(wire::Attributes attributes,
+                                                            uint64_t offset, uint64_t size,
+                                                            Deadline deadline) {
+  const auto layout = LayoutOf(attributes);
+  if (!layout) co_return Fail(layout.error());
+  auto read = co_await ReadBlocks(*layout, offset, size, deadline);
+  if (!read) co_return Fail(read.error());
+  co_return std::move(read->buffers);
+}
+
 // `read` was read by `guess`; `fresh` was answered after the call began. Borrows `handle`.
 asio::awaitable<Result<std::vector<Buffer>>> FileIo::Confirm(Handle& handle, Layout guess,
                                                              Result<Pieces> read,

@@ -24,6 +24,11 @@ struct Options {
   std::string subdirectory;          // that becomes the root; empty: the whole filesystem
   int64_t timeout_ms = 60'000;       // how long a call waits for a cluster that does not answer
   int64_t session_ttl_ms = 0;        // 0: the master's default
+  // Caches under leases. Without it each call asks, and each write is stored before it returns.
+  bool caching = false;
+  size_t max_leases = 100'000;
+  size_t max_dirty_bytes = 64 << 20;  // of memory, that wait to be written back
+  bool sync_on_close = false;         // a close waits until what was written is stored
 };
 
 // Who calls.
@@ -49,6 +54,7 @@ struct OpenMode {
   bool read = true;
   bool write = false;
   bool append = false;  // writes go to the end, wherever other mounts have put it
+  bool direct = false;  // O_DIRECT: writes are stored when they return
   bool truncate = false;
   bool sync = false;          // O_SYNC, O_DSYNC: each write is on the platters before it returns
   bool kill_set_ids = false;  // a truncation by this open clears them
@@ -101,8 +107,9 @@ class Interrupt {
 // effect. Errors are as the POSIX call of that name gives them; kTimedOut and kUnavailable when the
 // cluster did not answer in time, kFenced when the session has expired with something at stake.
 //
-// Coherence: nothing is cached beyond a call (design section 10, "before leases"): what another
-// mount's finished call did is seen by each call that starts after it.
+// Coherence: what another mount's finished call did is seen by each call that starts after it. With
+// Options::caching calls are answered from what is known under leases, and writes are held back
+// under write leases (docs/architecture.md, "Leases"); without it nothing is kept beyond a call.
 //
 // Threads: all calls from `executor`, which one thread runs. Coroutine parameters are taken by
 //          value. The object outlives its calls: destroy it after Close() returned.
@@ -164,8 +171,12 @@ class Filesystem {
   // serving member has the bytes and the master the size. The result is where they went.
   virtual asio::awaitable<Result<uint64_t>> Write(HandleId handle, uint64_t offset, Buffer data,
                                                   bool kill_set_ids) = 0;
-  // What was written to the inode by this mount is on the platters.
-  virtual asio::awaitable<Result<void>> Fsync(InodeId inode) = 0;
+  // Whether the pages that the kernel has of the last Read() or Write() of the handle may stay.
+  // Looked at in the step in which that call returned; if they may not, DropPages() follows.
+  virtual bool PagesMayStay(HandleId handle) const = 0;
+  // What was written to the inode by this mount is on the platters; `data_only` as fdatasync(2).
+  // Reports an error of earlier writes that `handle` (0: nobody) has not been told of.
+  virtual asio::awaitable<Result<void>> Fsync(InodeId inode, HandleId handle, bool data_only) = 0;
   // A descriptor was closed: frees the range locks of `owner` on the inode; reports an error of
   // earlier writes once.
   virtual asio::awaitable<Result<void>> Flush(HandleId handle, uint64_t owner) = 0;
@@ -195,6 +206,24 @@ class Filesystem {
   virtual asio::awaitable<Result<void>> SetLock(LockRequest request, Interrupt interrupt) = 0;
   // The lock that stands in the way; blocked() false if none does.
   virtual asio::awaitable<Result<wire::TestLockReply>> TestLock(LockRequest request) = 0;
+
+  // --- what the kernel may keep. Looked at in the step in which the kernel is told.
+
+  // How the kernel forgets attributes, and with `pages` the pages and names as well, of an inode.
+  // Returns when they are gone; requests that this causes or waits for must be served meanwhile.
+  // Set once, before the kernel is told to keep anything.
+  using ForgetInKernel = std::function<asio::awaitable<void>(InodeId inode, bool pages)>;
+  virtual void SetForgetInKernel(ForgetInKernel forget) = 0;
+  // The attributes, if they may be kept; else null. Valid until the next call.
+  virtual const wire::Attributes* Kept(InodeId inode) const = 0;
+  // The inode that a name stands for, 0 for none, if that may be kept.
+  virtual std::optional<InodeId> KeptName(InodeId parent, const std::string& name) const = 0;
+  // Pages from before the file was opened are still right.
+  virtual bool KeepsPages(InodeId inode) const = 0;
+  // For how long it may be kept.
+  virtual int64_t KeepNs() const = 0;
+  // The kernel has pages that were read or written without a lease: returns when they are gone.
+  virtual asio::awaitable<void> DropPages(InodeId inode) = 0;
 
   virtual const wire::ClusterMap& map() const = 0;
 

@@ -30,6 +30,11 @@ bool Leases::HoldsWrite(InodeId inode) const {
          found->second.kind == wire::LEASE_WRITE;
 }
 
+bool Leases::IsStillThere(InodeId inode, uint64_t number) const {
+  const auto found = leases_.find(inode);
+  return found != leases_.end() && found->second.number == number;
+}
+
 bool Leases::IsGoing(InodeId inode) const {
   const auto found = leases_.find(inode);
   return found != leases_.end() && found->second.going;
@@ -214,7 +219,7 @@ void Leases::Answer(InodeId inode, uint64_t number, wire::LeaseKind kept) {
   answer.set_inode(Raw(inode));
   answer.set_number(number);
   answer.set_kept(kept);
-  if (kept == wire::LEASE_NONE) hooks_.tell_opens(answer);
+  if (kept != wire::LEASE_WRITE) hooks_.tell_opens(answer);
   StartSending();
 }
 

@@ -25,8 +25,9 @@ struct LeaseHooks {
   std::function<asio::awaitable<void>(InodeId inode)> flush_for_recall;
   // The lease begins to go, before the two above: what is cached here of the inode is void.
   std::function<void(InodeId inode)> dropped;
-  // Fills readers and writers: handles opened under the lease that the master does not know of.
-  // From here on it counts as told; after a reconnect everything is said again.
+  // Fills writers, and unless a read lease is kept readers: handles opened under the lease that the
+  // master does not know of. From here on they count as told; after a reconnect everything is said
+  // again.
   std::function<void(wire::LeaseAnswer& answer)> tell_opens;
   // One try. False: the connection is lost.
   std::function<asio::awaitable<bool>(wire::LeaseAnswersRequest answers)> send;
@@ -49,6 +50,11 @@ class Leases {
   // Of the lease that HoldsRead() tells of; 0: none. The same number later says that it was held
   // all along.
   uint64_t Number(InodeId inode) const;
+  // As HoldsRead(), also while it is going.
+  bool IsThere(InodeId inode) const { return leases_.contains(inode); }
+  // The lease that had this number when it was held is there, maybe going: what others change was
+  // not changed since.
+  bool IsStillThere(InodeId inode, uint64_t number) const;
   // The lease is being recalled: requests that its end may depend on must be served without it.
   bool IsGoing(InodeId inode) const;
   // Returns when the lease is not going any more, or when no recall has ended for `timeout_ms`.

@@ -141,10 +141,19 @@ asio::awaitable<Result<wire::OpenSessionReply>> MasterLink::SendOpenSession() {
   request.set_ttl_ms(options_.session_ttl_ms);
   request.set_subdirectory(options_.subdirectory);
   for (wire::OpenInode& open : hooks_.open_inodes()) *request.add_open() = std::move(open);
+  request.set_caching(options_.caching);
+  if (options_.caching) {
+    for (const InodeId inode : hooks_.writing()) request.add_writing(Raw(inode));
+  }
   auto answer = co_await channel_->CallNow(wire::MASTER_OPEN_SESSION, request.SerializeAsString(),
                                            kRegisterTimeoutMs);
   if (!answer) co_return Fail(answer.error());
   co_return rpc::Parse<wire::OpenSessionReply>(answer->body);
+}
+
+int64_t MasterLink::LeftNs() const {
+  if (Raw(session_) == 0) return 0;
+  return std::max<int64_t>(certain_until_ns_ - clock_.MonotonicNs(), 0);
 }
 
 void MasterLink::Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns) {
@@ -162,6 +171,10 @@ void MasterLink::Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns) {
   cluster_id_ = reply.cluster_id();
   root_ = InodeId{reply.root()};
   ++connects_;
+  LearnTime(reply.time_ns());
+  const bool restarted = run_ != 0 && run_ != reply.run();
+  run_ = reply.run();
+  if (options_.caching) hooks_.returned(reply, restarted);
   hooks_.map(reply.map());
   changed_.NotifyAll();
 }
@@ -185,6 +198,11 @@ void MasterLink::Renewed(int64_t sent_ns) {
   const int64_t ttl_ns = ttl_ms_ * kNsPerMs;
   certain_until_ns_ = std::max(certain_until_ns_, sent_ns + ttl_ns - ttl_ns / kClockMargin);
   if (doubted) changed_.NotifyAll();
+}
+
+// Half of the way there and back is left out: it is less than two clocks may differ by.
+void MasterLink::LearnTime(int64_t master_ns) {
+  if (master_ns != 0) clock_offset_ns_ = master_ns - clock_.WallNs();
 }
 
 bool MasterLink::Certain() const {
@@ -217,14 +235,16 @@ asio::awaitable<void> MasterLink::KeepAlive() {
     const int64_t pause_ms = Certain() ? ttl_ms_ / 4 : 0;
     co_await ask_now_.WaitFor(std::max(pause_ms, kKeepAliveMinMs));
     if (background_.stopping() || Raw(session_) == 0) continue;
+    if (options_.caching && LeftNs() < ttl_ms_ * kNsPerMs / 10 * 3) hooks_.overdue();
     const SessionId session = session_;
     const int64_t sent_ns = clock_.MonotonicNs();
     wire::KeepAliveRequest request;
     request.set_session(Raw(session));
     auto reply = co_await rpc::CallFor<wire::KeepAliveReply>(
-        channel_, wire::MASTER_KEEP_ALIVE, request.SerializeAsString(), ttl_ms_ / 2);
+        channel_, wire::MASTER_KEEP_ALIVE, request.SerializeAsString(), ttl_ms_ / 4);
     if (reply) {
       if (session == session_) Renewed(sent_ns);
+      LearnTime(reply->time_ns());
       hooks_.epoch(Epoch{reply->epoch()});
     } else if (reply.code() == Errc::kFenced || reply.code() == Errc::kNotFound) {
       Suspect(session);
@@ -240,6 +260,9 @@ void MasterLink::Take(uint32_t method, const std::string& body) {
   } else if (method == wire::MASTER_PUSH_GRANT) {
     auto push = rpc::Parse<wire::GrantPush>(body);
     if (push) return hooks_.granted(*push);
+  } else if (method == wire::MASTER_PUSH_RECALL && options_.caching) {
+    auto push = rpc::Parse<wire::RecallPush>(body);
+    if (push) return hooks_.recalled(*push);
   }
   // A newer master may push what this client does not know.
   spdlog::warn("the master pushed message {} of {} bytes, which is not understood", method,
@@ -293,8 +316,11 @@ asio::awaitable<Result<wire::MetaReply>> MasterLink::CallInSession(wire::MetaReq
     }
     request.set_session(Raw(session));
     auto answer = co_await Try(wire::MASTER_META, request.SerializeAsString(), retry);
-    if (answer) co_return rpc::Parse<wire::MetaReply>(answer->body);
+    if (answer) co_return Parse(request, *answer);
     const Errc code = answer.code();
+    if (options_.caching && kind == MetaKind::kChange && MayRetry(code)) {
+      hooks_.unanswered(request);
+    }
     if (code == Errc::kFenced) {
       Suspect(session);
       if (kind != MetaKind::kQuery) co_return Fail(Explain(request, answer.error()));
@@ -307,6 +333,31 @@ asio::awaitable<Result<wire::MetaReply>> MasterLink::CallInSession(wire::MetaReq
       co_return Fail(Explain(request, answer.error()));
     }
   }
+}
+
+Result<wire::MetaReply> MasterLink::Parse(const wire::MetaRequest& request,
+                                          const rpc::Answer& answer) {
+  auto reply = rpc::Parse<wire::MetaReply>(answer.body);
+  if (reply && options_.caching) hooks_.answered(request, *reply);
+  return reply;
+}
+
+asio::awaitable<bool> MasterLink::SendLeaseAnswers(wire::LeaseAnswersRequest answers) {
+  const SessionId session = session_;
+  if (Raw(session) == 0 || !channel_->connected()) co_return false;
+  answers.set_session(Raw(session));
+  std::vector<Buffer> no_payload;
+  auto answer = co_await channel_->Call(wire::MASTER_LEASE_ANSWERS, answers.SerializeAsString(),
+                                        std::move(no_payload), ttl_ms_);
+  if (answer) co_return true;
+  if (answer.code() == Errc::kFenced) {
+    Suspect(session);
+  } else if (!closing_) {
+    // What the master knows of our leases must be what is said here: it is said again.
+    spdlog::warn("answers to recalls were not taken: {}", answer.error().ToString());
+    if (answer.code() != Errc::kUnavailable) Reconnect();
+  }
+  co_return false;
 }
 
 asio::awaitable<Result<wire::ClusterMap>> MasterLink::GetMap(Epoch since, Deadline deadline) {

@@ -13,6 +13,7 @@
 #include "client/meta_kind.h"
 #include "client/retry.h"
 #include "client/slots.h"
+#include "common/clock.h"
 #include "common/ids.h"
 #include "common/result.h"
 #include "common/rpc/channel.h"
@@ -30,6 +31,18 @@ struct MasterLinkHooks {
   std::function<void(Epoch)> epoch;                  // the newest that the master has
   std::function<void(const wire::GrantPush&)> granted;
   std::function<void()> session_lost;  // before a new session is opened
+
+  // Of a session that caches (Options::caching); else none of these is called.
+  std::function<std::vector<InodeId>()> writing;  // inodes under a write lease
+  // The session was opened, or returned to; `restarted`: at another run of the master.
+  std::function<void(const wire::OpenSessionReply&, bool restarted)> returned;
+  // A request was answered. What has arrived after it has not been looked at.
+  std::function<void(const wire::MetaRequest&, wire::MetaReply&)> answered;
+  // A change was not answered: it may have been made or not, or be made later.
+  std::function<void(const wire::MetaRequest&)> unanswered;
+  std::function<void(const wire::RecallPush&)> recalled;
+  // The session was not renewed for so long that it may soon have expired.
+  std::function<void()> overdue;
 };
 
 // The session with the master: opens it, returns to it after each reconnect, keeps it alive, opens
@@ -54,6 +67,8 @@ class MasterLink {
   // kFenced: the session in which it was begun has expired.
   asio::awaitable<Result<wire::MetaReply>> Call(wire::MetaRequest request, Deadline deadline);
   asio::awaitable<Result<wire::ClusterMap>> GetMap(Epoch since, Deadline deadline);
+  // One try. False: the connection is lost, or the session.
+  asio::awaitable<bool> SendLeaseAnswers(wire::LeaseAnswersRequest answers);
 
   // 0 while there is none.
   SessionId session() const { return session_; }
@@ -70,6 +85,10 @@ class MasterLink {
   // Returns when that is so, of this session or of the next. False: the master has said nothing in
   // time.
   asio::awaitable<bool> MakeCertain(Deadline deadline);
+  // For how long from now that is so; 0: there is doubt.
+  int64_t LeftNs() const;
+  // By the clock of the master, as far as it is known.
+  int64_t MasterNowNs() const { return clock_.WallNs() + clock_offset_ns_; }
 
   // Somebody refuses the session: asks the master whether it still stands.
   void Suspect(SessionId session);
@@ -79,12 +98,14 @@ class MasterLink {
   asio::awaitable<Result<wire::OpenSessionReply>> SendOpenSession();
   void Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns);
   void Renewed(int64_t sent_ns);
+  void LearnTime(int64_t master_ns);
   void LoseSession(const Error& why);
   asio::awaitable<void> KeepAlive();
   void Take(uint32_t method, const std::string& body);
   asio::awaitable<Result<rpc::Answer>> Try(uint32_t method, std::string body, const Retry& retry);
   asio::awaitable<Result<wire::MetaReply>> CallInSession(wire::MetaRequest request, MetaKind kind,
                                                          Retry retry);
+  Result<wire::MetaReply> Parse(const wire::MetaRequest& request, const rpc::Answer& answer);
   std::string WhyNot() const;
   Error Explain(const wire::MetaRequest& request, Error error) const;
   void Reconnect();
@@ -105,6 +126,8 @@ class MasterLink {
   InodeId root_{kRootInode};
   int64_t ttl_ms_ = 0;
   int64_t certain_until_ns_ = 0;
+  int64_t clock_offset_ns_ = 0;  // of the master's clock
+  uint64_t run_ = 0;             // of the master
   uint64_t connects_ = 0;
   Error refusal_{Errc::kOk, {}};  // of the newest attempt to register
   bool closing_ = false;

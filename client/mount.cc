@@ -9,6 +9,8 @@ namespace ringfs::client {
 namespace {
 
 constexpr int64_t kLastSyncTimeoutMs = 30'000;
+// Names of directories that are kept, by the leases that may be.
+constexpr size_t kNamesALease = 2;
 
 Failure NoWord() {
   return Fail(Errc::kTimedOut, "the master did not say whether the file is still locked");
@@ -26,12 +28,16 @@ Mount::Mount(asio::any_io_executor executor, Options options)
       chunks_(executor, maps_.view()),
       blocks_(executor, link_, maps_, chunks_),
       io_(executor, clock_, link_, blocks_, files_, background_),
-      locks_(executor, clock_, link_, background_) {}
+      locks_(executor, clock_, link_, background_),
+      leases_(executor, background_, options_.max_leases, HooksOfLeases()),
+      cache_(leases_, options_.max_leases * kNamesALease),
+      write_back_(executor, clock_, background_, LimitsOfWriteBack(), HooksOfWriteBack()),
+      overwritten_(executor) {}
 
 // They are called when everything is made, from the read loop.
 MasterLinkHooks Mount::Hooks() {
   MasterLinkHooks hooks;
-  hooks.open_inodes = [this] { return files_.List(); };
+  hooks.open_inodes = [this] { return files_.TellAll(); };
   hooks.map = [this](const wire::ClusterMap& map) {
     maps_.Take(map);
     locks_.WakeAll();
@@ -40,9 +46,12 @@ MasterLinkHooks Mount::Hooks() {
   hooks.granted = [this](const wire::GrantPush& push) { locks_.Granted(push); };
   hooks.session_lost = [this] {
     auto fenced = files_.Fence();
+    leases_.DropAll();
+    write_back_.Drop();
     locks_.WakeAll();
     if (!fenced.empty()) background_.Start(NameFenced(std::move(fenced)), "names of lost files");
   };
+  AddCacheHooks(hooks);
   return hooks;
 }
 
@@ -62,7 +71,9 @@ asio::awaitable<Result<std::unique_ptr<Filesystem>>> Filesystem::Connect(
 
 asio::awaitable<void> Mount::Close() {
   if (std::exchange(closed_, true)) co_return;
-  auto synced = co_await io_.SyncAll(Deadline(clock_, kLastSyncTimeoutMs));
+  const Deadline deadline(clock_, kLastSyncTimeoutMs);
+  auto synced = co_await write_back_.FlushAll(deadline);
+  if (synced) synced = co_await io_.SyncAll(deadline);
   if (!synced) spdlog::error("closing with unsynced data: {}", synced.error().ToString());
   background_.Stop();
   co_await link_.Close();

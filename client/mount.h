@@ -1,7 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "client/background.h"
@@ -9,11 +12,14 @@
 #include "client/chunk_links.h"
 #include "client/file_io.h"
 #include "client/filesystem.h"
+#include "client/lease_cache.h"
+#include "client/leases.h"
 #include "client/locks.h"
 #include "client/map_keeper.h"
 #include "client/master_link.h"
 #include "client/open_files.h"
 #include "client/removed_inodes.h"
+#include "client/write_back/write_back.h"
 #include "common/clock.h"
 
 namespace ringfs::client {
@@ -66,7 +72,8 @@ class Mount final : public Filesystem {
   const wire::Attributes* LastAttributes(HandleId handle) const override;
   asio::awaitable<Result<uint64_t>> Write(HandleId handle, uint64_t offset, Buffer data,
                                           bool kill_set_ids) override;
-  asio::awaitable<Result<void>> Fsync(InodeId inode) override;
+  bool PagesMayStay(HandleId handle) const override;
+  asio::awaitable<Result<void>> Fsync(InodeId inode, HandleId handle, bool data_only) override;
   asio::awaitable<Result<void>> Flush(HandleId handle, uint64_t owner) override;
   asio::awaitable<Result<void>> Release(HandleId handle,
                                         std::optional<uint64_t> flock_owner) override;
@@ -81,11 +88,40 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<void>> SetLock(LockRequest request, Interrupt interrupt) override;
   asio::awaitable<Result<wire::TestLockReply>> TestLock(LockRequest request) override;
 
+  void SetForgetInKernel(ForgetInKernel forget) override { forget_ = std::move(forget); }
+  const wire::Attributes* Kept(InodeId inode) const override;
+  std::optional<InodeId> KeptName(InodeId parent, const std::string& name) const override;
+  bool KeepsPages(InodeId inode) const override;
+  int64_t KeepNs() const override { return options_.caching ? link_.LeftNs() : 0; }
+  asio::awaitable<void> DropPages(InodeId inode) override;
+
   asio::awaitable<Result<void>> SyncAll() override;
   asio::awaitable<void> Close() override;
 
  private:
   MasterLinkHooks Hooks();
+  void AddCacheHooks(MasterLinkHooks& hooks);
+  LeaseHooks HooksOfLeases();
+  WriteBackHooks HooksOfWriteBack();
+  WriteBack::Limits LimitsOfWriteBack() const;
+  // What the master says, in the order in which it says it.
+  void Answered(const wire::MetaRequest& request, wire::MetaReply& reply);
+  void KeepNames(const wire::MetaRequest& request, const std::unordered_set<uint64_t>& granted,
+                 const wire::MetaReply& reply);
+  void Unanswered(const wire::MetaRequest& request);
+  void Returned(const wire::OpenSessionReply& reply, bool restarted);
+  void Recalled(const wire::RecallPush& push);
+  asio::awaitable<void> AnswerLate(wire::RecallPush push);
+  asio::awaitable<void> ForgetPages(InodeId inode, bool pages);
+  asio::awaitable<void> FlushForRecall(InodeId inode);
+  // The bytes, without asking the master; nothing: the lease was not there all along.
+  asio::awaitable<Result<std::optional<std::vector<Buffer>>>> ReadUnderLease(
+      std::shared_ptr<Handle> handle, uint64_t offset, size_t size);
+  asio::awaitable<Result<std::vector<Buffer>>> ReadSome(std::shared_ptr<Handle> handle,
+                                                        uint64_t offset, size_t size);
+  asio::awaitable<Result<uint64_t>> WriteSome(std::shared_ptr<Handle> handle, FileChange change);
+  bool MayOverwrite(const Handle& handle, const FileChange& change) const;
+  asio::awaitable<Result<uint64_t>> Overwrite(std::shared_ptr<Handle> handle, FileChange change);
   Deadline NewDeadline() const { return Deadline(clock_, options_.timeout_ms); }
   // Sends a request about `inode`; an error that is the cluster's is logged.
   asio::awaitable<Result<wire::MetaReply>> Ask(InodeId inode, wire::MetaRequest request);
@@ -110,7 +146,7 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<uint64_t>> CopySome(std::shared_ptr<Handle> from, uint64_t from_offset,
                                              std::shared_ptr<Handle> to, uint64_t to_offset,
                                              uint64_t length);
-  Opened AddOpen(const wire::Attributes& attributes, const OpenMode& mode);
+  Opened AddOpen(const wire::Attributes& attributes, const OpenMode& mode, bool untold = false);
 
   asio::any_io_executor executor_;
   Options options_;
@@ -124,6 +160,14 @@ class Mount final : public Filesystem {
   BlockIo blocks_;
   FileIo io_;
   Locks locks_;
+  Leases leases_;
+  LeaseCache cache_;
+  WriteBack write_back_;
+  ForgetInKernel forget_;
+  // Inodes of which the kernel may have pages without a lease, until they are dropped; true: and
+  // once more.
+  std::unordered_map<InodeId, bool> dropping_;
+  Event overwritten_;  // none is under way of some inode
   bool closed_ = false;
 };
 

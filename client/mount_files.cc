@@ -1,4 +1,5 @@
 #include <linux/falloc.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -44,13 +45,32 @@ asio::awaitable<Result<std::vector<Buffer>>> Mount::Read(HandleId id, uint64_t o
                                                          size_t size) {
   auto handle = files_.Use(id);
   if (!handle) co_return Fail(handle.error());
-  const Deadline deadline = NewDeadline();
-  auto read = co_await io_.Read(*handle, offset, size, deadline);
+  auto read = co_await ReadSome(*handle, offset, size);
   if (read && Unsettled(**handle)) {
-    auto settled = co_await Settle(*handle, deadline);
+    auto settled = co_await Settle(*handle, NewDeadline());
     if (!settled) read = Fail(settled.error());
   }
   co_return Reported("read", (*handle)->inode->id, std::move(read));
+}
+
+asio::awaitable<Result<std::vector<Buffer>>> Mount::ReadSome(std::shared_ptr<Handle> handle,
+                                                             uint64_t offset, size_t size) {
+  handle->pages_may_stay = false;
+  if (options_.caching) {
+    auto covered = co_await ReadUnderLease(handle, offset, size);
+    if (!covered) co_return Fail(covered.error());
+    if (*covered) co_return **std::move(covered);
+  }
+  // What is held back now may have been stored when the blocks are read: it lies over them, too.
+  const std::vector<FilePiece> held = write_back_.Within(handle->inode->id, offset, size);
+  auto read = co_await io_.Read(handle, offset, size, NewDeadline());
+  if (read && !held.empty()) read = Overlaid(offset, *std::move(read), held);
+  co_return read;
+}
+
+bool Mount::PagesMayStay(HandleId id) const {
+  const auto handle = files_.FindHandle(id);
+  return !options_.caching || (handle && handle->pages_may_stay);
 }
 
 const wire::Attributes* Mount::LastAttributes(HandleId id) const {
@@ -90,22 +110,102 @@ asio::awaitable<Result<uint64_t>> Mount::Write(HandleId id, uint64_t offset, Buf
   change.data = std::move(data);
   change.sync = (*handle)->mode.sync;
   change.kill_set_ids = kill_set_ids;
-  auto put = co_await Put(*handle, std::move(change));
+  auto put = co_await WriteSome(*handle, std::move(change));
   co_return Reported("write", (*handle)->inode->id, std::move(put));
 }
 
-asio::awaitable<Result<void>> Mount::Fsync(InodeId inode) {
-  auto synced = co_await io_.Sync(inode, NewDeadline());
+// Held back where that may be, else stored.
+asio::awaitable<Result<uint64_t>> Mount::WriteSome(std::shared_ptr<Handle> handle,
+                                                   FileChange change) {
+  const Deadline deadline = NewDeadline();
+  const InodeId inode = handle->inode->id;
+  if (options_.caching && !change.sync && !handle->mode.direct) {
+    WriteBack::Write write;
+    write.offset = change.offset;
+    write.bytes = change.data;
+    write.kill_set_ids = change.kill_set_ids;
+    write.append = handle->mode.append;
+    auto held = co_await write_back_.Hold(handle->inode, std::move(write), deadline);
+    if (!held) co_return Fail(held.error());
+    if (*held) {
+      handle->wrote = true;
+      handle->pages_may_stay = true;
+      co_return **held;
+    }
+  }
+  if (MayOverwrite(*handle, change)) co_return co_await Overwrite(handle, std::move(change));
+  const uint64_t lease = leases_.Number(inode);
+  auto passage = co_await write_back_.Pass(handle->inode, deadline);
+  if (!passage) co_return Fail(passage.error());
+  auto put = co_await Put(handle, std::move(change));
+  handle->pages_may_stay = lease != 0 && lease == leases_.Number(inode);
+  co_return put;
+}
+
+// A write inside the file, which nobody but this mount has under a lease, and which is to be stored
+// when it returns: the master has time to learn when it was.
+bool Mount::MayOverwrite(const Handle& handle, const FileChange& change) const {
+  const InodeId inode = handle.inode->id;
+  if (!options_.caching || change.sync || change.kill_set_ids || handle.mode.append) return false;
+  const wire::Attributes* kept = leases_.HoldsWrite(inode) ? Kept(inode) : nullptr;
+  return kept != nullptr && S_ISREG(kept->mode()) && !kept->has_cut() &&
+         handle.inode->passages == 0 &&
+         change.offset + change.length <= kept->size() && !write_back_.HoldsBytes(inode);
+}
+
+asio::awaitable<Result<uint64_t>> Mount::Overwrite(std::shared_ptr<Handle> handle,
+                                                   FileChange change) {
+  const uint64_t offset = change.offset;
+  const std::shared_ptr<Inode> inode = handle->inode;
+  handle->wrote = true;
+  ++handle->writes_in_flight;
+  ++inode->overwrites;
+  wire::Attributes now = *Kept(inode->id);
+  auto put = co_await io_.Overwrite(inode, now, std::move(change), NewDeadline());
+  if (put && !handle->fenced) {
+    const wire::Attributes* kept = Kept(inode->id);
+    write_back_.HoldTimes(inode, kept != nullptr ? *kept : now);
+  }
+  if (--inode->overwrites == 0) overwritten_.NotifyAll();
+  handle->pages_may_stay = leases_.IsThere(inode->id);
+  if (put && Unsettled(*handle)) {
+    auto settled = co_await Settle(handle, NewDeadline());
+    if (!settled) put = Fail(settled.error());
+  }
+  --handle->writes_in_flight;
+  if (put) co_return offset;
+  handle->write_failed = true;
+  co_return Fail(put.error());
+}
+
+asio::awaitable<Result<void>> Mount::Fsync(InodeId inode, HandleId id, bool data_only) {
+  const Deadline deadline = NewDeadline();
+  auto synced = co_await write_back_.Sync(inode, data_only, deadline);
+  if (synced) synced = co_await io_.Sync(inode, deadline);
+  if (const auto handle = files_.FindHandle(id)) {
+    const Result<void> earlier = OpenFiles::TakeWriteError(*handle);
+    if (synced && !earlier) synced = earlier;
+  }
   co_return Reported("fsync", inode, std::move(synced));
 }
 
 asio::awaitable<Result<void>> Mount::Flush(HandleId id, uint64_t owner) {
   const auto handle = files_.FindHandle(id);
   if (!handle) co_return Fail(Errc::kBadDescriptor);
-  // Writes are answered when they are done: none of them has an error left to be told. A fenced
-  // file has lost its locks already.
+  // A fenced file has lost its locks already.
   if (handle->fenced) co_return Fail(Errc::kFenced, "the session has expired");
+  const InodeId inode = handle->inode->id;
+  if (handle->mode.write && write_back_.Holds(inode)) {
+    // Its error is the inode's, and told below.
+    if (options_.sync_on_close) {
+      (void)co_await write_back_.Flush(inode, NewDeadline());
+    } else {
+      write_back_.FlushSoon(inode);
+    }
+  }
+  const Result<void> earlier = OpenFiles::TakeWriteError(*handle);
   auto freed = co_await locks_.FreeOwner(handle, owner, NewDeadline());
+  if (!earlier) co_return Reported("flush", inode, earlier);
   co_return Reported("flush", handle->inode->id, std::move(freed));
 }
 
@@ -114,12 +214,19 @@ asio::awaitable<Result<void>> Mount::Release(HandleId id, std::optional<uint64_t
   if (!handle) co_return Fail(Errc::kBadDescriptor);
   Result<void> closed;
   if (!handle->fenced) {
+    const bool untold = files_.TakeUntold(*handle);
     wire::MetaRequest request;
-    request.mutable_close()->set_inode(Raw(handle->inode->id));
-    request.mutable_close()->set_writing(handle->mode.write);
-    // Frees flock and range locks alike, whoever owns them.
-    if (handle->had_locks) request.mutable_close()->set_handle(Raw(id));
-    closed = co_await Tell(handle->inode->id, std::move(request));
+    if (!untold) {
+      request.mutable_close()->set_inode(Raw(handle->inode->id));
+      request.mutable_close()->set_writing(handle->mode.write);
+      // Frees flock and range locks alike, whoever owns them.
+      if (handle->had_locks) request.mutable_close()->set_handle(Raw(id));
+    } else if (handle->had_locks) {
+      request.mutable_release_locks()->set_inode(Raw(handle->inode->id));
+      request.mutable_release_locks()->set_handle(Raw(id));
+    }
+    const bool needed = request.operation_case() != wire::MetaRequest::OPERATION_NOT_SET;
+    if (needed) closed = co_await Tell(handle->inode->id, std::move(request));
   }
   const bool fenced = handle->fenced;
   files_.Remove(std::move(handle));
@@ -145,6 +252,8 @@ asio::awaitable<Result<void>> Mount::Fallocate(HandleId id, int mode, uint64_t o
   change.offset = offset;
   change.length = length;
   change.keep_size = keep != 0;
+  auto passage = co_await write_back_.Pass((*handle)->inode, NewDeadline());
+  if (!passage) co_return Fail(passage.error());
   auto put = co_await Put(*handle, std::move(change));
   auto result = put ? Result<void>() : Result<void>(Fail(put.error()));
   co_return Reported("fallocate", (*handle)->inode->id, std::move(result));
@@ -154,6 +263,8 @@ asio::awaitable<Result<uint64_t>> Mount::Seek(HandleId id, uint64_t offset, bool
   auto handle = files_.Use(id);
   if (!handle) co_return Fail(handle.error());
   const Deadline deadline = NewDeadline();
+  auto flushed = co_await write_back_.Flush((*handle)->inode->id, deadline);
+  if (!flushed) co_return Fail(flushed.error());
   auto found = co_await io_.Seek((*handle)->inode->id, offset, data, deadline);
   if (found && Unsettled(**handle)) {
     auto settled = co_await Settle(*handle, deadline);
@@ -184,7 +295,7 @@ asio::awaitable<Result<uint64_t>> Mount::CopyRange(HandleId from, uint64_t from_
 asio::awaitable<Result<uint64_t>> Mount::CopySome(std::shared_ptr<Handle> from,
                                                   uint64_t from_offset, std::shared_ptr<Handle> to,
                                                   uint64_t to_offset, uint64_t length) {
-  auto pieces = co_await io_.Read(from, from_offset, length, NewDeadline());
+  auto pieces = co_await ReadSome(from, from_offset, length);
   if (!pieces) co_return Fail(pieces.error());
   if (Unsettled(*from)) {
     auto settled = co_await Settle(from, NewDeadline());
@@ -198,13 +309,15 @@ asio::awaitable<Result<uint64_t>> Mount::CopySome(std::shared_ptr<Handle> from,
   change.length = size;
   change.data = std::move(data);
   change.sync = to->mode.sync;
-  auto put = co_await Put(to, std::move(change));
+  auto put = co_await WriteSome(to, std::move(change));
   if (!put) co_return Fail(put.error());
   co_return size;
 }
 
 asio::awaitable<Result<void>> Mount::SyncAll() {
-  auto synced = co_await io_.SyncAll(NewDeadline());
+  const Deadline deadline = NewDeadline();
+  auto synced = co_await write_back_.FlushAll(deadline);
+  if (synced) synced = co_await io_.SyncAll(deadline);
   co_return Reported("sync", InodeId{0}, std::move(synced));
 }
 

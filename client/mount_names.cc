@@ -35,13 +35,21 @@ void Fill(InodeId inode, const AttributeChange& change, wire::SetAttributes& set
 
 asio::awaitable<Result<wire::Attributes>> Mount::Lookup(InodeId parent, std::string name,
                                                         Caller caller) {
+  if (const std::optional<InodeId> known = KeptName(parent, name)) {
+    if (Raw(*known) == 0) co_return Fail(Errc::kNotFound);
+    if (const wire::Attributes* kept = Kept(*known)) co_return *kept;
+  }
   wire::MetaRequest request = RequestOf(caller);
   request.mutable_lookup()->set_parent(Raw(parent));
   request.mutable_lookup()->set_name(std::move(name));
-  return AskAttributes(parent, std::move(request));
+  auto reply = co_await Ask(parent, std::move(request));
+  if (!reply) co_return Fail(reply.error());
+  if (reply->absent()) co_return Fail(Errc::kNotFound);
+  co_return std::move(*reply->mutable_attributes());
 }
 
 asio::awaitable<Result<wire::Attributes>> Mount::GetAttributes(InodeId inode) {
+  if (const wire::Attributes* kept = Kept(inode)) co_return *kept;
   wire::MetaRequest request;
   request.mutable_get_attributes()->set_inode(Raw(inode));
   auto attributes = co_await AskAttributes(inode, std::move(request));
@@ -55,8 +63,22 @@ asio::awaitable<Result<wire::Attributes>> Mount::SetAttributes(InodeId inode,
                                                                Caller caller) {
   wire::MetaRequest request = RequestOf(caller);
   Fill(inode, change, *request.mutable_set_attributes());
-  if (!change.size) co_return co_await AskAttributes(inode, std::move(request));
-  auto resized = co_await io_.Resize(std::move(request), NewDeadline());
+  const Deadline deadline = NewDeadline();
+  if (!change.size) {
+    if (leases_.HoldsWrite(inode)) {
+      const std::shared_ptr<Inode> file = files_.Get(inode);
+      if (const auto held = write_back_.HoldAttributes(file, change)) co_return *held;
+      files_.Forget(file);
+    }
+    // Whoever asks for the attributes from here on asks behind this.
+    cache_.DropAttributes(inode);
+    auto turn = co_await write_back_.BeginSetAttributes(inode, deadline);
+    if (!turn) co_return Fail(turn.error());
+    co_return co_await AskAttributes(inode, std::move(request));
+  }
+  auto passage = co_await write_back_.Pass(files_.Get(inode), deadline);
+  if (!passage) co_return Fail(passage.error());
+  auto resized = co_await io_.Resize(std::move(request), deadline);
   co_return Reported("truncate", inode, std::move(resized));
 }
 
@@ -124,6 +146,12 @@ asio::awaitable<Result<void>> Mount::RemoveDirectory(InodeId parent, std::string
 
 asio::awaitable<Result<void>> Mount::Rename(InodeId parent, std::string name, InodeId new_parent,
                                             std::string new_name, uint32_t flags, Caller caller) {
+  // What takes the place of a file must not be less whole than it was, whoever dies.
+  const std::optional<InodeId> known = KeptName(parent, name);
+  if (known && KeptName(new_parent, new_name) != InodeId{0}) {
+    // An error is the file's, and is told to whoever has written to it.
+    (void)co_await write_back_.Flush(*known, NewDeadline());
+  }
   wire::MetaRequest request = RequestOf(caller);
   wire::Rename& rename = *request.mutable_rename();
   rename.set_parent(Raw(parent));
@@ -131,7 +159,7 @@ asio::awaitable<Result<void>> Mount::Rename(InodeId parent, std::string name, In
   rename.set_new_parent(Raw(new_parent));
   rename.set_new_name(std::move(new_name));
   rename.set_flags(flags);
-  return Remove(parent, std::move(request));
+  co_return co_await Remove(parent, std::move(request));
 }
 
 asio::awaitable<Result<wire::MetaReply>> Mount::ReadDirectory(InodeId inode, uint64_t cookie,
@@ -148,6 +176,8 @@ asio::awaitable<Result<wire::MetaReply>> Mount::ReadDirectory(InodeId inode, uin
 
 asio::awaitable<Result<void>> Mount::SetXattr(InodeId inode, std::string name, std::string value,
                                               uint32_t flags, bool kill_set_gid, Caller caller) {
+  auto flushed = co_await write_back_.Flush(inode, NewDeadline());
+  if (!flushed) co_return Fail(flushed.error());
   wire::MetaRequest request = RequestOf(caller);
   wire::SetXattr& set = *request.mutable_set_xattr();
   set.set_inode(Raw(inode));
@@ -155,10 +185,14 @@ asio::awaitable<Result<void>> Mount::SetXattr(InodeId inode, std::string name, s
   set.set_value(std::move(value));
   set.set_flags(flags);
   set.set_kill_set_gid(kill_set_gid);
-  return Tell(inode, std::move(request));
+  co_return co_await Tell(inode, std::move(request));
 }
 
 asio::awaitable<Result<std::string>> Mount::GetXattr(InodeId inode, std::string name) {
+  const wire::Attributes* kept = Kept(inode);
+  if (kept != nullptr && !kept->has_acl() && name == "system.posix_acl_access") {
+    co_return Fail(Errc::kNoAttribute);
+  }
   wire::MetaRequest request;
   request.mutable_get_xattr()->set_inode(Raw(inode));
   request.mutable_get_xattr()->set_name(std::move(name));
@@ -177,10 +211,12 @@ asio::awaitable<Result<std::vector<std::string>>> Mount::ListXattrs(InodeId inod
 }
 
 asio::awaitable<Result<void>> Mount::RemoveXattr(InodeId inode, std::string name, Caller caller) {
+  auto flushed = co_await write_back_.Flush(inode, NewDeadline());
+  if (!flushed) co_return Fail(flushed.error());
   wire::MetaRequest request = RequestOf(caller);
   request.mutable_remove_xattr()->set_inode(Raw(inode));
   request.mutable_remove_xattr()->set_name(std::move(name));
-  return Tell(inode, std::move(request));
+  co_return co_await Tell(inode, std::move(request));
 }
 
 asio::awaitable<Result<wire::StatFsReply>> Mount::StatFs(InodeId inode) {
@@ -208,6 +244,16 @@ asio::awaitable<Result<Opened>> Mount::Create(InodeId parent, std::string name, 
 }
 
 asio::awaitable<Result<Opened>> Mount::Open(InodeId inode, OpenMode open, Caller caller) {
+  const wire::Attributes* kept = Kept(inode);
+  if (kept != nullptr && !open.truncate && (!open.write || leases_.HoldsWrite(inode))) {
+    co_return AddOpen(*kept, open, true);
+  }
+  std::optional<WriteBack::Passage> passage;
+  if (open.truncate) {
+    auto passed = co_await write_back_.Pass(files_.Get(inode), NewDeadline());
+    if (!passed) co_return Fail(passed.error());
+    passage.emplace(*std::move(passed));
+  }
   wire::MetaRequest request = RequestOf(caller);
   request.mutable_open()->set_inode(Raw(inode));
   request.mutable_open()->set_writing(open.write);
@@ -218,12 +264,12 @@ asio::awaitable<Result<Opened>> Mount::Open(InodeId inode, OpenMode open, Caller
   co_return AddOpen(reply->attributes(), open);
 }
 
-Opened Mount::AddOpen(const wire::Attributes& attributes, const OpenMode& mode) {
+Opened Mount::AddOpen(const wire::Attributes& attributes, const OpenMode& mode, bool untold) {
   std::shared_ptr<Inode> inode = files_.Get(InodeId{attributes.inode()});
   inode->known = attributes;
   Opened opened;
   opened.attributes = attributes;
-  opened.handle = files_.Add(std::move(inode), mode)->id;
+  opened.handle = files_.Add(std::move(inode), mode, untold)->id;
   return opened;
 }
 

@@ -13,6 +13,10 @@ uint32_t& CountOf(Inode& inode, const OpenMode& mode) {
   return mode.write ? inode.writers : inode.readers;
 }
 
+uint32_t& UntoldOf(Inode& inode, const OpenMode& mode) {
+  return mode.write ? inode.untold_writers : inode.untold_readers;
+}
+
 }  // namespace
 
 std::shared_ptr<Inode> OpenFiles::Get(InodeId id) {
@@ -29,17 +33,19 @@ std::shared_ptr<Inode> OpenFiles::Find(InodeId id) const {
 void OpenFiles::Forget(const std::shared_ptr<Inode>& inode) {
   // The caller and this table hold it; more holders are calls that are under way.
   const bool used = inode.use_count() > 2 || inode->readers > 0 || inode->writers > 0 ||
-                    inode->fenced_handles > 0;
+                    inode->fenced_handles > 0 || inode->holds_back;
   if (!used && inode->dirty.empty()) inodes_.erase(inode->id);
 }
 
-std::shared_ptr<Handle> OpenFiles::Add(std::shared_ptr<Inode> inode, const OpenMode& mode) {
+std::shared_ptr<Handle> OpenFiles::Add(std::shared_ptr<Inode> inode, const OpenMode& mode,
+                                       bool untold) {
   auto handle = std::make_shared<Handle>();
   handle->id = HandleId{++last_handle_};
   handle->inode = std::move(inode);
   handle->mode = mode;
   handle->errors_seen = handle->inode->write_errors;
   ++CountOf(*handle->inode, mode);
+  if (untold) ++UntoldOf(*handle->inode, mode);
   handles_[handle->id] = handle;
   return handle;
 }
@@ -78,9 +84,26 @@ void OpenFiles::Learn(const wire::Attributes& attributes) {
   if (found != inodes_.end()) found->second->known = attributes;
 }
 
-std::vector<wire::OpenInode> OpenFiles::List() const {
+bool OpenFiles::TakeUntold(Handle& handle) {
+  uint32_t& untold = UntoldOf(*handle.inode, handle.mode);
+  if (untold == 0) return false;
+  --untold;
+  return true;
+}
+
+void OpenFiles::Tell(wire::LeaseAnswer& answer) {
+  const auto found = inodes_.find(InodeId{answer.inode()});
+  if (found == inodes_.end()) return;
+  if (answer.kept() == wire::LEASE_NONE) {
+    answer.set_readers(std::exchange(found->second->untold_readers, 0));
+  }
+  answer.set_writers(std::exchange(found->second->untold_writers, 0));
+}
+
+std::vector<wire::OpenInode> OpenFiles::TellAll() {
   std::vector<wire::OpenInode> open;
   for (const auto& [id, inode] : inodes_) {
+    inode->untold_readers = inode->untold_writers = 0;
     if (inode->readers == 0 && inode->writers == 0 && !inode->appending) continue;
     wire::OpenInode& entry = open.emplace_back();
     entry.set_inode(Raw(id));

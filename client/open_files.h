@@ -16,6 +16,7 @@
 #include "client/held_locks.h"
 #include "client/limiter.h"
 #include "common/ids.h"
+#include "proto/lease.pb.h"
 #include "proto/namespace.pb.h"
 #include "proto/session.pb.h"
 
@@ -34,8 +35,10 @@ struct Inode {
 
   InodeId id;
   wire::Attributes known;  // the newest seen: a guess, to be confirmed by each call
-  uint32_t readers = 0;    // handles that the master knows of
+  uint32_t readers = 0;  // handles
   uint32_t writers = 0;
+  uint32_t untold_readers = 0;  // of them, opened under a lease: the master does not know
+  uint32_t untold_writers = 0;
   bool appending = false;  // the master has given us the turn to append
   Limiter append_turn;     // among our own appends
   Limiter cut_turn;        // whoever holds it may cut the blocks
@@ -46,6 +49,7 @@ struct Inode {
   uint32_t fenced_handles = 0;           // of `fenced` handles
   uint32_t passages = 0;                 // calls that writes must not be held back beside
   bool holds_back = false;               // bytes or times, in WriteBack
+  uint32_t overwrites = 0;               // under way: the write lease does not go meanwhile
   uint64_t write_errors = 0;             // of writes that had been answered
   Error last_write_error;
 };
@@ -62,6 +66,7 @@ struct Handle {
   uint32_t writes_in_flight = 0;
   bool had_locks = false;                     // asked for, ever
   std::optional<wire::Attributes> last_read;  // what Read() learnt
+  bool pages_may_stay = true;                 // of the last read or write
 };
 
 // The open files of a client, and their inodes.
@@ -80,8 +85,9 @@ class OpenFiles {
   // Drops it when nothing is left to be known of it. `inode` is the caller's.
   void Forget(const std::shared_ptr<Inode>& inode);
 
-  // An Open was answered.
-  std::shared_ptr<Handle> Add(std::shared_ptr<Inode> inode, const OpenMode& mode);
+  // An Open was answered, or (untold) is not to be asked for: a lease covers it.
+  std::shared_ptr<Handle> Add(std::shared_ptr<Inode> inode, const OpenMode& mode,
+                              bool untold = false);
   // kBadDescriptor: no such handle. kFenced.
   Result<std::shared_ptr<Handle>> Use(HandleId id) const;
   // Also one that is fenced; null: no such handle.
@@ -95,8 +101,13 @@ class OpenFiles {
   // The inode's newest attributes, if it is known here.
   void Learn(const wire::Attributes& attributes);
 
-  // What is open, for the master.
-  std::vector<wire::OpenInode> List() const;
+  // What is open, for the master: it counts as told.
+  std::vector<wire::OpenInode> TellAll();
+  // Fills in what is open of the inode, was not told and is not covered by what is kept of the lease:
+  // it counts as told.
+  void Tell(wire::LeaseAnswer& answer);
+  // A handle like this one goes, of which the master does not know. False: it knows of all.
+  bool TakeUntold(Handle& handle);
   // The session has expired. Handles through which a lock is held, or with writes that failed, are
   // under way or were held back, are fenced until they are closed. What was stored is not at stake.
   // Returns the inodes of the fenced.

@@ -56,6 +56,7 @@ client::OpenMode ToOpenMode(int flags) {
   mode.write = access != O_RDONLY;
   mode.append = mode.write && (flags & O_APPEND) != 0;
   mode.truncate = (flags & O_TRUNC) != 0;
+  mode.direct = (flags & O_DIRECT) != 0;
   mode.sync = (flags & (O_SYNC | O_DSYNC)) != 0;
   return mode;
 }

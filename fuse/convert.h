@@ -15,7 +15,7 @@ inline constexpr uint64_t kStatBlockSize = 4096;
 
 struct stat ToStat(const wire::Attributes& attributes);
 
-// With time-outs of 0: the kernel asks again each time (before leases).
+// With time-outs of 0: nothing is kept.
 fuse_entry_param ToEntry(const wire::Attributes& attributes);
 
 // From the flags of open(2).

@@ -15,7 +15,7 @@ using client::HandleId;
 using client::OpenMode;
 
 // How the kernel is to treat an open file.
-fuse_file_info OpenAnswer(HandleId handle, int flags) {
+fuse_file_info OpenAnswer(const Mount& mount, HandleId handle, InodeId inode, int flags) {
   fuse_file_info file{};
   file.flags = flags;
   file.fh = Raw(handle);
@@ -23,6 +23,7 @@ fuse_file_info OpenAnswer(HandleId handle, int flags) {
   // its page cache the offset that it says does not matter, and we append at the real end.
   const bool appends = (flags & O_APPEND) != 0 && (flags & O_ACCMODE) != O_RDONLY;
   file.direct_io = appends || (flags & O_DIRECT) != 0;
+  file.keep_cache = mount.filesystem.KeepsPages(inode);
   return file;
 }
 
@@ -41,7 +42,8 @@ asio::awaitable<void> OpenAsync(Mount& mount, Reply reply, InodeId inode, int fl
     reply.Error(opened.error());
     co_return;
   }
-  if (!reply.Opened(OpenAnswer(opened->handle, flags))) co_await Abandon(mount, opened->handle);
+  const fuse_file_info file = OpenAnswer(mount, opened->handle, inode, flags);
+  if (!reply.Opened(file)) co_await Abandon(mount, opened->handle);
 }
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Begin(request, "open", OpenAsync, MountOf(request).ToInode(node), file->flags,
@@ -54,13 +56,16 @@ asio::awaitable<void> CreateAsync(Mount& mount, Reply reply, InodeId parent, std
   open.kill_set_ids = kill_set_ids;
   const bool exclusive = (flags & O_EXCL) != 0;
   auto opened =
-      co_await mount.filesystem.Create(parent, std::move(name), mode, exclusive, open, caller);
+      co_await mount.filesystem.Create(parent, name, mode, exclusive, open, caller);
   if (!opened) {
     reply.Error(opened.error());
     co_return;
   }
-  const fuse_file_info file = OpenAnswer(opened->handle, flags);
-  if (!reply.Created(opened->attributes, file)) co_await Abandon(mount, opened->handle);
+  const InodeId inode{opened->attributes.inode()};
+  const fuse_file_info file = OpenAnswer(mount, opened->handle, inode, flags);
+  if (!mount.AnswerCreated(reply, opened->attributes, file, parent, name)) {
+    co_await Abandon(mount, opened->handle);
+  }
 }
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* file) {
@@ -68,28 +73,29 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
         file->flags, MountOf(request).OrdersKillSetIds(), CallerOf(request));
 }
 
-asio::awaitable<void> ReadAsync(Mount& mount, Reply reply, HandleId handle, uint64_t offset,
-                                size_t size) {
+asio::awaitable<void> ReadAsync(Mount& mount, Reply reply, InodeId inode, HandleId handle,
+                                uint64_t offset, size_t size) {
   auto pieces = co_await mount.filesystem.Read(handle, offset, size);
   if (!pieces) {
     reply.Error(pieces.error());
     co_return;
   }
   reply.Pieces(*pieces);
+  mount.DropPages(handle, inode);
   if (const wire::Attributes* attributes = mount.filesystem.LastAttributes(handle)) {
     mount.Touch(*attributes);
   }
 }
-void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* file) {
-  Begin(request, "read", ReadAsync, HandleOf(file), static_cast<uint64_t>(offset), size);
+void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {
+  Begin(request, "read", ReadAsync, MountOf(request).ToInode(node), HandleOf(file), static_cast<uint64_t>(offset), size);
 }
 
-asio::awaitable<void> WriteAsync(Mount& mount, Reply reply, HandleId handle, uint64_t offset,
-                                 Buffer data, bool kill_set_ids, InodeId pages_of) {
+asio::awaitable<void> WriteAsync(Mount& mount, Reply reply, InodeId inode, HandleId handle,
+                                 uint64_t offset, Buffer data, bool kill_set_ids, bool pages) {
   const size_t size = data.size();
   Result<uint64_t> written = offset;
-  if (pages_of != InodeId{0}) {
-    auto confirmed = co_await mount.filesystem.ConfirmPages(pages_of);
+  if (pages) {
+    auto confirmed = co_await mount.filesystem.ConfirmPages(inode);
     if (!confirmed) written = Fail(confirmed.error());
   }
   if (written) {
@@ -100,14 +106,15 @@ asio::awaitable<void> WriteAsync(Mount& mount, Reply reply, HandleId handle, uin
   } else {
     reply.Error(written.error());
   }
+  mount.DropPages(handle, inode);
 }
 void Write(fuse_req_t request, fuse_ino_t node, const char* data, size_t size, off_t offset,
            fuse_file_info* file) {
   Mount& mount = MountOf(request);
   const bool kill_set_ids = mount.OrdersKillSetIds();
-  Begin(request, "write", WriteAsync, HandleOf(file), static_cast<uint64_t>(offset),
-        mount.KeepRequest(data, size), kill_set_ids,
-        file->writepage != 0 ? mount.ToInode(node) : InodeId{0});
+  Begin(request, "write", WriteAsync, mount.ToInode(node), HandleOf(file),
+        static_cast<uint64_t>(offset), mount.KeepRequest(data, size), kill_set_ids,
+        file->writepage != 0);
 }
 
 asio::awaitable<void> FlushAsync(Mount& mount, Reply reply, HandleId handle, uint64_t owner) {
@@ -129,13 +136,15 @@ void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   Begin(request, "release", ReleaseAsync, HandleOf(file), owner);
 }
 
-asio::awaitable<void> FsyncAsync(Mount& mount, Reply reply, InodeId inode, HandleId handle) {
-  auto result = co_await mount.filesystem.Fsync(inode);
+asio::awaitable<void> FsyncAsync(Mount& mount, Reply reply, InodeId inode, HandleId handle,
+                                 bool data_only) {
+  auto result = co_await mount.filesystem.Fsync(inode, handle, data_only);
   if (result) result = co_await ConfirmedBy(mount, handle, std::move(result));
   reply.Done(result);
 }
-void Fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info* file) {
-  Begin(request, "fsync", FsyncAsync, MountOf(request).ToInode(node), HandleOf(file));
+void Fsync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
+  Begin(request, "fsync", FsyncAsync, MountOf(request).ToInode(node), HandleOf(file),
+        data_only != 0);
 }
 
 asio::awaitable<void> FallocateAsync(Mount& mount, Reply reply, HandleId handle, int mode,

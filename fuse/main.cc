@@ -141,6 +141,9 @@ class Program {
     options.subdirectory = options_.subdirectory;
     options.timeout_ms = options_.timeout_ms;
     options.session_ttl_ms = options_.session_ttl_ms;
+    options.caching = options_.caching;
+    options.max_dirty_bytes = options_.max_dirty_bytes;
+    options.sync_on_close = options_.sync_on_close;
     auto filesystem =
         co_await client::Filesystem::Connect(context_.get_executor(), std::move(options));
     if (!filesystem) {
@@ -154,6 +157,10 @@ class Program {
     mount_.emplace(context_.get_executor(), *filesystem_);
     mount_->atime = options_.atime;
     mount_->read_only = options_.read_only;
+    mount_->caching = options_.caching;
+    filesystem_->SetForgetInKernel([mount = &*mount_](InodeId inode, bool pages) {
+      return mount->kernel.Forget(inode, pages);
+    });
     const std::vector<std::string> kernel = KernelOptions(options_);
     auto session = Session::Start(context_.get_executor(), *mount_, options_.mountpoint, kernel);
     if (!session) co_return Fail(session.error());

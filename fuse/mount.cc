@@ -1,8 +1,13 @@
 #include "fuse/mount.h"
 
+#include "fuse/lowlevel.h"
+//
+#include <cerrno>
+
 #include "common/async.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "fuse/convert.h"
 #include "fuse/session.h"
 #include "fuse/wire_init.h"
 
@@ -11,16 +16,73 @@ namespace {
 
 constexpr int64_t kDayNs = 24 * 3600 * kNsPerSecond;
 
-asio::awaitable<void> SetAtime(client::Filesystem& filesystem, InodeId inode) {
+asio::awaitable<void> SetAtime(Mount* mount, InodeId inode) {
   client::AttributeChange change;
   change.atime_now = true;
   change.was_read = true;
-  auto result = co_await filesystem.SetAttributes(inode, change, client::Caller());
+  auto result = co_await mount->filesystem.SetAttributes(inode, change, client::Caller());
   // An access time that could not be set harms nobody; the next read tries again.
   if (!result) spdlog::debug("atime of inode {}: {}", Raw(inode), result.error().ToString());
+  // The kernel does not know that it has changed.
+  if (mount->caching) co_await mount->kernel.Forget(inode, false);
 }
 
+double Seconds(int64_t ns) { return static_cast<double>(ns) / static_cast<double>(kNsPerSecond); }
+
 }  // namespace
+
+Mount::Mount(asio::any_io_executor runs_on, client::Filesystem& mounted)
+    : executor(runs_on), filesystem(mounted), kernel(std::move(runs_on)) {}
+
+fuse_entry_param Mount::EntryFor(const wire::Attributes& attributes, InodeId parent,
+                                 const std::string& name) {
+  const InodeId inode{attributes.inode()};
+  const wire::Attributes* kept = filesystem.Kept(inode);
+  fuse_entry_param entry = ToEntry(kept != nullptr ? *kept : attributes);
+  if (kept != nullptr) entry.attr_timeout = Seconds(filesystem.KeepNs());
+  if (!name.empty() && kernel.may_keep_names() && filesystem.KeptName(parent, name) == inode) {
+    entry.entry_timeout = Seconds(filesystem.KeepNs());
+    kernel.NameKept(parent);
+  }
+  return entry;
+}
+
+void Mount::AnswerAttributes(Reply& reply, const wire::Attributes& attributes) {
+  const wire::Attributes* kept = filesystem.Kept(InodeId{attributes.inode()});
+  const struct stat stat = ToStat(kept != nullptr ? *kept : attributes);
+  reply.Attributes(stat, kept != nullptr ? Seconds(filesystem.KeepNs()) : 0);
+}
+
+void Mount::AnswerEntry(Reply& reply, const wire::Attributes& attributes, InodeId parent,
+                        const std::string& name) {
+  const fuse_entry_param entry = EntryFor(attributes, parent, name);
+  kernel.Named(entry.ino);
+  if (!reply.Entry(entry)) kernel.Forgot(entry.ino, 1);
+}
+
+bool Mount::AnswerCreated(Reply& reply, const wire::Attributes& attributes,
+                          const fuse_file_info& file, InodeId parent, const std::string& name) {
+  const fuse_entry_param entry = EntryFor(attributes, parent, name);
+  kernel.Named(entry.ino);
+  if (reply.Created(entry, file)) return true;
+  kernel.Forgot(entry.ino, 1);
+  return false;
+}
+
+void Mount::AnswerAbsent(Reply& reply, InodeId parent, const std::string& name) {
+  if (!kernel.may_keep_names() || filesystem.KeptName(parent, name) != InodeId{0}) {
+    return reply.Errno(ENOENT);
+  }
+  fuse_entry_param entry{};
+  entry.entry_timeout = Seconds(filesystem.KeepNs());
+  kernel.NameKept(parent);
+  reply.Entry(entry);
+}
+
+void Mount::DropPages(client::HandleId handle, InodeId inode) {
+  if (filesystem.PagesMayStay(handle)) return;
+  Spawn(executor, filesystem.DropPages(inode), "pages without a lease");
+}
 
 Buffer Mount::KeepRequest(const char* bytes, size_t size) {
   const Buffer& request = session->current_request();
@@ -42,7 +104,7 @@ void Mount::Touch(const wire::Attributes& attributes) {
                          attributes.atime_ns() > attributes.ctime_ns();
     if (younger && now - attributes.atime_ns() < kDayNs) return;
   }
-  Spawn(executor, SetAtime(filesystem, static_cast<InodeId>(attributes.inode())), "atime");
+  Spawn(executor, SetAtime(this, static_cast<InodeId>(attributes.inode())), "atime");
 }
 
 }  // namespace ringfs::fuse

@@ -7,8 +7,12 @@
 
 #include "client/filesystem.h"
 #include "common/buffer.h"
+#include "fuse/kernel_cache.h"
+#include "fuse/reply.h"
 
 struct fuse_req;
+struct fuse_entry_param;
+struct fuse_file_info;
 
 namespace ringfs::fuse {
 
@@ -21,12 +25,13 @@ enum class Atime { kRelatime, kNoatime, kStrict };
 // Threads: the thread of `executor`.
 class Mount {
  public:
-  Mount(asio::any_io_executor runs_on, client::Filesystem& mounted)
-      : executor(std::move(runs_on)), filesystem(mounted) {}
+  Mount(asio::any_io_executor runs_on, client::Filesystem& mounted);
 
   asio::any_io_executor executor;
   client::Filesystem& filesystem;  // borrowed
   Session* session = nullptr;      // set by Session::Start
+  KernelCache kernel;
+  bool caching = false;  // attributes, names and pages are kept in the kernel, as leases allow
   Atime atime = Atime::kRelatime;
   bool read_only = false;
 
@@ -34,6 +39,21 @@ class Mount {
   InodeId ToInode(uint64_t node) const {
     return node == 1 ? filesystem.root() : static_cast<InodeId>(node);
   }
+
+  // Answers with attributes, to be kept for as long as the lease on the inode allows; with newer
+  // ones, if there are.
+  void AnswerAttributes(Reply& reply, const wire::Attributes& attributes);
+  // As AnswerAttributes(), with the inode as such; `name` in `parent`, unless it is empty, may be
+  // kept as well.
+  void AnswerEntry(Reply& reply, const wire::Attributes& attributes, InodeId parent,
+                   const std::string& name);
+  // False: the caller has gone, the handle is to be released.
+  bool AnswerCreated(Reply& reply, const wire::Attributes& attributes, const fuse_file_info& file,
+                     InodeId parent, const std::string& name);
+  // There is no such name; that may be kept as well.
+  void AnswerAbsent(Reply& reply, InodeId parent, const std::string& name);
+  // After a read or write of the handle was answered: pages that may not stay go.
+  void DropPages(client::HandleId handle, InodeId inode);
 
   // `bytes` lie in the request that is being handed out: a buffer that shares its memory.
   Buffer KeepRequest(const char* bytes, size_t size);
@@ -46,6 +66,9 @@ class Mount {
   void Touch(const wire::Attributes& attributes);
 
  private:
+  fuse_entry_param EntryFor(const wire::Attributes& attributes, InodeId parent,
+                            const std::string& name);
+
   bool request_kept_ = false;
 };
 

@@ -13,9 +13,11 @@ namespace {
 using client::Caller;
 using client::HandleId;
 
-void Answer(Reply& reply, const Result<wire::Attributes>& result) {
+// `name` is empty when it may not be kept.
+void Answer(Mount& mount, Reply& reply, const Result<wire::Attributes>& result, InodeId parent,
+            const std::string& name) {
   if (result) {
-    reply.Entry(*result);
+    mount.AnswerEntry(reply, *result, parent, name);
   } else {
     reply.Error(result.error());
   }
@@ -23,24 +25,34 @@ void Answer(Reply& reply, const Result<wire::Attributes>& result) {
 
 asio::awaitable<void> LookupAsync(Mount& mount, Reply reply, InodeId parent, std::string name,
                                   Caller caller) {
-  auto result = co_await mount.filesystem.Lookup(parent, std::move(name), caller);
-  Answer(reply, result);
+  auto result = co_await mount.filesystem.Lookup(parent, name, caller);
+  if (result.code() == Errc::kNotFound) {
+    mount.AnswerAbsent(reply, parent, name);
+  } else {
+    Answer(mount, reply, result, parent, name);
+  }
 }
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Begin(request, "lookup", LookupAsync, MountOf(request).ToInode(parent), std::string(name),
         CallerOf(request));
 }
 
-// Inode numbers are never used twice and nothing is kept for one here: there is nothing to forget.
-void Forget(fuse_req_t request, fuse_ino_t, uint64_t) { fuse_reply_none(request); }
-void ForgetMulti(fuse_req_t request, size_t, fuse_forget_data*) { fuse_reply_none(request); }
+void Forget(fuse_req_t request, fuse_ino_t node, uint64_t times) {
+  MountOf(request).kernel.Forgot(node, times);
+  fuse_reply_none(request);
+}
+void ForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+  Mount& mount = MountOf(request);
+  for (size_t i = 0; i < count; ++i) mount.kernel.Forgot(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
 
 asio::awaitable<void> GetAttributesAsync(Mount& mount, Reply reply, InodeId inode,
                                          HandleId handle) {
   auto result = co_await mount.filesystem.GetAttributes(inode);
   if (result) result = co_await ConfirmedBy(mount, handle, std::move(result));
   if (result) {
-    reply.Attributes(*result);
+    mount.AnswerAttributes(reply, *result);
   } else {
     reply.Error(result.error());
   }
@@ -58,7 +70,7 @@ asio::awaitable<void> SetAttributesAsync(Mount& mount, Reply reply, InodeId inod
   if (result) result = co_await mount.filesystem.SetAttributes(inode, change, caller);
   if (result) result = co_await ConfirmedBy(mount, handle, std::move(result));
   if (result) {
-    reply.Attributes(*result);
+    mount.AnswerAttributes(reply, *result);
   } else {
     reply.Error(result.error());
   }
@@ -99,8 +111,8 @@ void ReadLink(fuse_req_t request, fuse_ino_t node) {
 
 asio::awaitable<void> MakeNodeAsync(Mount& mount, Reply reply, InodeId parent, std::string name,
                                     uint32_t mode, uint32_t device, Caller caller) {
-  auto result = co_await mount.filesystem.MakeNode(parent, std::move(name), mode, device, caller);
-  Answer(reply, result);
+  auto result = co_await mount.filesystem.MakeNode(parent, name, mode, device, caller);
+  Answer(mount, reply, result, parent, name);
 }
 void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   Begin(request, "mknod", MakeNodeAsync, MountOf(request).ToInode(parent), std::string(name), mode,
@@ -115,8 +127,8 @@ void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode
 asio::awaitable<void> SymlinkAsync(Mount& mount, Reply reply, InodeId parent, std::string name,
                                    std::string target, Caller caller) {
   auto result =
-      co_await mount.filesystem.Symlink(parent, std::move(name), std::move(target), caller);
-  Answer(reply, result);
+      co_await mount.filesystem.Symlink(parent, name, std::move(target), caller);
+  Answer(mount, reply, result, parent, name);
 }
 void Symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
   Begin(request, "symlink", SymlinkAsync, MountOf(request).ToInode(parent), std::string(name),
@@ -126,7 +138,7 @@ void Symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const ch
 asio::awaitable<void> LinkAsync(Mount& mount, Reply reply, InodeId inode, InodeId parent,
                                 std::string name, Caller caller) {
   auto result = co_await mount.filesystem.Link(inode, parent, std::move(name), caller);
-  Answer(reply, result);
+  Answer(mount, reply, result, parent, "");
 }
 void Link(fuse_req_t request, fuse_ino_t node, fuse_ino_t parent, const char* name) {
   Begin(request, "link", LinkAsync, MountOf(request).ToInode(node),

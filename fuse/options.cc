@@ -57,11 +57,22 @@ Result<int64_t> ParseSeconds(const std::string& name, const std::string& value) 
   return seconds * 1000;
 }
 
+Result<size_t> ParseMebibytes(const std::string& name, const std::string& value) {
+  size_t mebibytes = 0;
+  const char* end = value.data() + value.size();
+  if (std::from_chars(value.data(), end, mebibytes).ptr != end || value.empty() ||
+      mebibytes < 1 || mebibytes > 65536) {
+    return Fail(Errc::kInvalid,
+                "option " + name + " wants MiB from 1 to 65536, not '" + value + "'");
+  }
+  return mebibytes << 20;
+}
+
 // Meant for mount(8), fstab's readers or the service manager.
 bool IsForOthers(const std::string& name) {
   static const char* const kNames[] = {
       "defaults", "rw",    "nofail",  "_netdev", "noauto", "auto",  "user",   "users",  "nouser",
-      "owner",    "group", "comment", "async",   "atime",  "cache", "nosync", "silent", "loud"};
+      "owner",    "group", "comment", "async",   "atime",  "nosync", "silent", "loud"};
   return name.starts_with("x-") ||
          std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
@@ -76,9 +87,6 @@ Result<void> ParseOption(const std::string& option, MountOptions* options) {
   const size_t equals = option.find('=');
   const std::string name = option.substr(0, equals);
   const std::string value = equals == std::string::npos ? "" : option.substr(equals + 1);
-  if (name == "cache" && value != "none") {
-    return Fail(Errc::kInvalid, "option cache knows only 'none', not '" + value + "'");
-  }
   if (IsForOthers(name)) return {};
   if (name == "ro") {
     options->read_only = true;
@@ -99,6 +107,17 @@ Result<void> ParseOption(const std::string& option, MountOptions* options) {
     auto ms = ParseSeconds(name, value);
     if (!ms) return Fail(ms.error());
     (name == "timeout" ? options->timeout_ms : options->session_ttl_ms) = *ms;
+  } else if (name == "cache") {
+    if (value != "none" && value != "lease") {
+      return Fail(Errc::kInvalid, "option cache knows 'lease' and 'none', not '" + value + "'");
+    }
+    options->caching = value == "lease";
+  } else if (name == "dirty") {
+    auto bytes = ParseMebibytes(name, value);
+    if (!bytes) return Fail(bytes.error());
+    options->max_dirty_bytes = *bytes;
+  } else if (name == "sync_on_close") {
+    options->sync_on_close = true;
   } else if (name == "log" && !value.empty()) {
     options->log_file = value;
   } else if (name == "log_level") {
@@ -184,7 +203,11 @@ options:
   subdir=PATH           as :/PATH
   timeout=SECONDS       how long a call waits for a cluster that does not answer, then it fails (60)
   session_ttl=SECONDS   how long locks are kept for this mount when its machine is not heard of (10)
-  cache=none            no caching beyond a call (what this version does in any case)
+  cache=lease           what others have not changed is kept, and writes are held back for at most
+                        half a second: leases of the master see to it that nobody notices (default)
+  cache=none            nothing is kept beyond a call; each write is stored before it returns
+  dirty=MIB             memory for writes that are held back (64)
+  sync_on_close         close(2) returns when what was written is stored
   log=FILE              append the log there; default: stderr in the foreground, else the system log
   log_level=LEVEL       trace, debug, info, warn or error (info)
   defaults, auto, noauto, nofail, _netdev, user, x-..., comment=...

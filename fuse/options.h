@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct MountOptions {
   Atime atime = Atime::kRelatime;
   int64_t timeout_ms = 60'000;
   int64_t session_ttl_ms = 0;
+  bool caching = true;
+  size_t max_dirty_bytes = 64 << 20;
+  bool sync_on_close = false;
   std::string log_file;  // empty: stderr in the foreground, the system's log else
   std::string log_level = "info";
   std::vector<std::string> kernel;  // passed on to libfuse as they are: suid, nodev, ...

@@ -121,18 +121,14 @@ void Reply::Done(const Result<void>& result) {
   }
 }
 
-void Reply::Entry(const wire::Attributes& attributes) {
-  if (fuse_req* request = Take()) {
-    const fuse_entry_param entry = ToEntry(attributes);
-    fuse_reply_entry(request, &entry);
-  }
+bool Reply::Entry(const fuse_entry_param& entry) {
+  fuse_req* request = Take();
+  return request != nullptr && fuse_reply_entry(request, &entry) == 0;
 }
 
-bool Reply::Created(const wire::Attributes& attributes, const fuse_file_info& file) {
+bool Reply::Created(const fuse_entry_param& entry, const fuse_file_info& file) {
   fuse_req* request = Take();
-  if (request == nullptr) return false;
-  const fuse_entry_param entry = ToEntry(attributes);
-  return fuse_reply_create(request, &entry, &file) == 0;
+  return request != nullptr && fuse_reply_create(request, &entry, &file) == 0;
 }
 
 bool Reply::Opened(const fuse_file_info& file) {
@@ -147,11 +143,8 @@ bool Reply::Opened(const fuse_file_info& file) {
   return fuse_reply_buf(request, bytes, sizeof(opened)) == 0;
 }
 
-void Reply::Attributes(const wire::Attributes& attributes) {
-  if (fuse_req* request = Take()) {
-    const struct stat stat = ToStat(attributes);
-    fuse_reply_attr(request, &stat, 0);
-  }
+void Reply::Attributes(const struct stat& stat, double timeout_s) {
+  if (fuse_req* request = Take()) fuse_reply_attr(request, &stat, timeout_s);
 }
 
 void Reply::Link(const std::string& target) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <asio/any_io_executor.hpp>
 #include <memory>
 #include <span>
@@ -12,6 +14,7 @@
 #include "proto/namespace.pb.h"
 
 struct fuse_req;
+struct fuse_entry_param;
 struct fuse_file_info;
 struct flock;
 
@@ -40,11 +43,12 @@ class Reply {
   void Errno(int number);
   // Ok, or the error of `result`.
   void Done(const Result<void>& result);
-  void Entry(const wire::Attributes& attributes);
+  // False: the caller has gone, and the kernel does not count the inode as named.
+  bool Entry(const fuse_entry_param& entry);
   // A lookup or creation that also opens. False: the caller has gone, the handle is to be released.
-  bool Created(const wire::Attributes& attributes, const fuse_file_info& file);
+  bool Created(const fuse_entry_param& entry, const fuse_file_info& file);
   bool Opened(const fuse_file_info& file);
-  void Attributes(const wire::Attributes& attributes);
+  void Attributes(const struct stat& stat, double timeout_s);
   void Link(const std::string& target);
   void Bytes(std::span<const char> bytes);
   void Pieces(const std::vector<Buffer>& pieces);

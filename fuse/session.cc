@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "common/async.h"
+#include "common/check.h"
 #include "common/log.h"
 #include "fuse/handlers.h"
 #include "fuse/mount.h"
@@ -22,20 +23,28 @@ namespace {
 // The largest request: 1 MiB of data and its header, as libfuse 3.14 computes its own buffer
 // (FUSE_MAX_MAX_PAGES pages and FUSE_BUFFER_HEADER_SIZE).
 constexpr size_t kReceiveBytes = (256 + 1) * 4096;
+// Of the kernel's protocol, which first has FUSE_NOTIFY_INC_EPOCH.
+constexpr unsigned kEpochMinor = 44;
 // Requests handed out before other work of the thread gets its turn.
 constexpr int kRequestsARound = 16;
 
-void Init(void*, fuse_conn_info* connection) {
+void Init(void* data, fuse_conn_info* connection) {
+  const Mount& mount = *static_cast<Mount*>(data);
   connection->max_write = 1 << 20;
   connection->max_readahead = 1 << 20;
   connection->max_background = 64;
   connection->congestion_threshold = 48;
   connection->time_gran = 1;
-  const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC |
+  // Under leases pages are right until we say otherwise, and our own writes leave them so.
+  const unsigned pages =
+      mount.caching ? FUSE_CAP_EXPLICIT_INVAL_DATA : FUSE_CAP_AUTO_INVAL_DATA;
+  const unsigned wanted = pages | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC |
                           FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
-                          FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_AUTO_INVAL_DATA |
+                          FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_CACHE_SYMLINKS |
                           FUSE_CAP_EXPORT_SUPPORT;
+  // What the kernel lacks of it, it has not asked for (libfuse asks for more by itself).
   connection->want = wanted & connection->capable;
+  mount.session->Initialized(*connection);
 }
 
 }  // namespace
@@ -105,6 +114,15 @@ ssize_t Session::Write(int fd, struct iovec* pieces, int count, void* data) {
     session->offered_ = 0;
   }
   return writev(fd, pieces, count);
+}
+
+void Session::Initialized(const fuse_conn_info& connection) {
+  if (!mount_->caching) return;
+  const bool explicit_pages = (connection.capable & FUSE_CAP_EXPLICIT_INVAL_DATA) != 0;
+  RINGFS_CHECK(explicit_pages);  // kernel 5.2
+  const bool with_epoch = connection.proto_minor >= kEpochMinor;
+  if (!with_epoch) spdlog::info("this kernel knows no epochs (6.16): it keeps no names");
+  mount_->kernel.Attach(fuse_session_fd(session_), Raw(mount_->filesystem.root()), with_epoch);
 }
 
 bool Session::ServeSome(bool* more) {

@@ -14,6 +14,7 @@
 #include "common/buffer.h"
 #include "common/result.h"
 
+struct fuse_conn_info;
 struct fuse_session;
 
 namespace ringfs::fuse {
@@ -41,6 +42,9 @@ class Session {
   // Takes the mountpoint away at once; Serve() returns when the last open file is closed. Meanwhile
   // Serve() must run: the kernel first writes back what programs have mapped and changed.
   asio::awaitable<void> Unmount();
+
+  // The kernel has said what it can.
+  void Initialized(const fuse_conn_info& connection);
 
   // Of the request that is being handed out. The bytes stay valid while a copy of the Buffer lives.
   const Buffer& current_request() const { return request_; }

@@ -23,7 +23,7 @@ bool Join(BlockChange& last, const BlockRange& range, const Buffer& bytes) {
 }
 
 Result<std::vector<BlockChange>> ChangesOf(const Layout& layout,
-                                           const std::vector<FilePiece>& pieces) {
+                                           const std::vector<FilePiece>& pieces, bool sync) {
   std::vector<BlockChange> changes;
   for (const FilePiece& piece : pieces) {
     uint64_t at = 0;
@@ -41,6 +41,7 @@ Result<std::vector<BlockChange>> ChangesOf(const Layout& layout,
         change.offset = range.offset;
         change.length = range.length;
         change.data.push_back(bytes);
+        change.sync = sync;
       }
       at += some;
     }
@@ -53,8 +54,8 @@ Result<std::vector<BlockChange>> ChangesOf(const Layout& layout,
 // Borrows `pieces`.
 asio::awaitable<Result<void>> FileIo::StorePieces(std::shared_ptr<Inode> inode, Layout layout,
                                                   const std::vector<FilePiece>& pieces,
-                                                  Deadline deadline) {
-  auto changes = ChangesOf(layout, pieces);
+                                                  bool sync, Deadline deadline) {
+  auto changes = ChangesOf(layout, pieces, sync);
   if (!changes) co_return Fail(changes.error());
   co_return co_await ChangeAll(inode, layout.generation, *std::move(changes), deadline);
 }
@@ -64,18 +65,20 @@ asio::awaitable<Result<void>> FileIo::Store(std::shared_ptr<Inode> inode, HeldCh
   Step step;
   step.grows_to = change.end;
   step.put = [&](const Layout& layout) {
-    return StorePieces(inode, layout, change.pieces, deadline);
+    return StorePieces(inode, layout, change.pieces, change.sync, deadline);
   };
+  if (change.bytes_only) {
+    const auto layout = LayoutOf(inode->known);
+    if (!layout) co_return Fail(layout.error());
+    co_return co_await step.put(*layout);
+  }
   step.tell = [&](const Layout& layout) {
     wire::Extend extend;
     extend.set_inode(Raw(inode->id));
     extend.set_data(Raw(layout.data));
     extend.set_generation(layout.generation);
     extend.set_end(change.end);
-    extend.set_kill_set_ids(change.kill_set_ids);
-    extend.set_held_back(true);
-    if (change.mtime_ns) extend.set_mtime_ns(*change.mtime_ns);
-    extend.set_ctime_ns(change.ctime_ns);
+    change.attributes.Fill(extend);
     return SendExtend(std::move(extend), deadline);
   };
   wire::Attributes now = inode->known;

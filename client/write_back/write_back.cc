@@ -34,13 +34,7 @@ uint64_t BytesOf(const DirtyRanges& ranges) {
 void ShowOne(const Held& held, wire::Attributes& attributes) {
   if (!held.any) return;
   attributes.set_size(std::max(attributes.size(), held.end));
-  if (held.mtime_ns) attributes.set_mtime_ns(*held.mtime_ns);
-  attributes.set_ctime_ns(std::max(attributes.ctime_ns(), held.ctime_ns));
-  if (!held.kill_set_ids) return;
-  // As the master does.
-  uint32_t mode = attributes.mode() & ~uint32_t{S_ISUID};
-  if ((mode & S_IXGRP) != 0) mode &= ~uint32_t{S_ISGID};
-  attributes.set_mode(mode);
+  held.attributes.Show(attributes);
 }
 
 }  // namespace
@@ -57,6 +51,12 @@ WriteBack::WriteBack(asio::any_io_executor executor, const Clock& clock, Backgro
 WriteBack::FilePtr WriteBack::Find(InodeId inode) const {
   const auto found = files_.find(inode);
   return found == files_.end() ? nullptr : found->second;
+}
+
+std::vector<InodeId> WriteBack::Inodes() const {
+  std::vector<InodeId> inodes;
+  for (const auto& [inode, file] : files_) inodes.push_back(inode);
+  return inodes;
 }
 
 // --- holding back
@@ -87,30 +87,71 @@ asio::awaitable<Result<std::optional<uint64_t>>> WriteBack::Hold(std::shared_ptr
 
 uint64_t WriteBack::Keep(const std::shared_ptr<Inode>& inode, const Write& write,
                          wire::Attributes now) {
-  FilePtr& file = files_[inode->id];
-  if (!file) file = std::make_shared<File>(executor_, inode);
-  inode->holds_back = true;
+  const FilePtr file = Make(inode, now);
   Show(*file, now);
   const uint64_t offset = write.append ? now.size() : write.offset;
   Held& held = file->fresh;
-  held.ranges.Put(offset, write.bytes);
-  held.end = std::max(held.end, offset + write.bytes.size());
-  held.kill_set_ids = held.kill_set_ids || write.kill_set_ids;
-  const int64_t stamp =
+  if (!write.bytes.empty()) {
+    held.ranges.Put(offset, write.bytes);
+    held.end = std::max(held.end, offset + write.bytes.size());
+  }
+  held.attributes.Wrote(NextStamp(now), write.kill_set_ids);
+  Kept(file, now);
+  if (file->counted >= limits_.dirty_bytes / kFileShare) Start(file);
+  return offset;
+}
+
+// What is held of the file; it is about to be more.
+WriteBack::FilePtr WriteBack::Make(const std::shared_ptr<Inode>& inode,
+                                   const wire::Attributes& now) {
+  FilePtr& file = files_[inode->id];
+  if (!file) {
+    file = std::make_shared<File>(executor_, inode);
+    file->told_size = now.size();
+  }
+  inode->holds_back = true;
+  return file;
+}
+
+int64_t WriteBack::NextStamp(const wire::Attributes& now) {
+  last_stamp_ns_ =
       std::max({hooks_.now_ns(), now.ctime_ns() + 1, now.mtime_ns() + 1, last_stamp_ns_ + 1});
-  last_stamp_ns_ = stamp;
-  held.mtime_ns = stamp;
-  held.ctime_ns = stamp;
-  if (!std::exchange(held.any, true) && !file->failing) {
+  return last_stamp_ns_;
+}
+
+// Something more is held back.
+void WriteBack::Kept(const FilePtr& file, wire::Attributes& now) {
+  if (!std::exchange(file->fresh.any, true) && !file->failing) {
     file->due_ns = clock_.MonotonicNs() + kAgeNs;
   }
   Recount(file);
   Show(*file, now);
   hooks_.changed(now);
-  if (file->counted >= limits_.dirty_bytes / kFileShare) Start(file);
   if (memory_bytes_ >= limits_.dirty_bytes / kTotalShare) StartSome();
   if (!std::exchange(aging_, true)) background_.Start(Age(), "write back");
-  return offset;
+}
+
+std::optional<wire::Attributes> WriteBack::HoldAttributes(const std::shared_ptr<Inode>& inode,
+                                                          const AttributeChange& change) {
+  const wire::Attributes* owned = background_.stopping() ? nullptr : hooks_.owned(inode->id);
+  // With an ACL the mode is a part of it.
+  if (owned == nullptr || !MayHold(*inode, Write{}, *owned) || owned->has_acl()) return {};
+  if (memory_bytes_ != 0 && memory_bytes_ + kFileMemory > limits_.dirty_bytes) return {};
+  wire::Attributes now = *owned;
+  const FilePtr file = Make(inode, now);
+  Show(*file, now);
+  file->fresh.attributes.Set(change, now, NextStamp(now));
+  Kept(file, now);
+  return now;
+}
+
+void WriteBack::HoldTimes(const std::shared_ptr<Inode>& inode, const wire::Attributes& now) {
+  Keep(inode, Write{}, now);
+}
+
+bool WriteBack::HoldsBytes(InodeId inode) const {
+  const FilePtr file = Find(inode);
+  return file && !(file->fresh.ranges.empty() && file->flushing.ranges.empty());
 }
 
 void WriteBack::Recount(const FilePtr& file) {
@@ -123,6 +164,7 @@ void WriteBack::Recount(const FilePtr& file) {
   file->counted = now;
   if (!empty || file->started || !file->turn.idle()) return;
   file->inode->holds_back = false;
+  hooks_.emptied(file->inode);
   files_.erase(file->inode->id);
 }
 
@@ -152,10 +194,7 @@ void WriteBack::Answered(const wire::MetaRequest& request, wire::MetaReply& repl
   if (files_.empty()) return;
   if (request.has_set_attributes()) {
     const wire::SetAttributes& set = request.set_attributes();
-    if (const FilePtr file = Find(InodeId{set.inode()})) {
-      if (set.has_mtime_ns() || set.mtime_now()) file->fresh.mtime_ns.reset();
-      if (set.has_mode()) file->fresh.kill_set_ids = false;
-    }
+    if (const FilePtr file = Find(InodeId{set.inode()})) file->fresh.attributes.Told(set);
   }
   if (reply.has_attributes()) Show(*reply.mutable_attributes());
   for (wire::Entry& entry : *reply.mutable_entries()) {
@@ -188,12 +227,21 @@ asio::awaitable<Result<WriteBack::Passage>> WriteBack::Pass(std::shared_ptr<Inod
 asio::awaitable<Result<void>> WriteBack::Flush(InodeId inode, Deadline deadline) {
   FilePtr file = Find(inode);
   if (!file) co_return Result<void>();
-  co_return co_await FlushFile(std::move(file), deadline);
+  co_return co_await FlushFile(std::move(file), Durable::kStored, deadline);
+}
+
+asio::awaitable<Result<void>> WriteBack::Sync(InodeId inode, bool data_only, Deadline deadline) {
+  FilePtr file = Find(inode);
+  if (!file) co_return Result<void>();
+  const Durable durable = data_only ? Durable::kBytes : Durable::kAll;
+  co_return co_await FlushFile(std::move(file), durable, deadline);
 }
 
 asio::awaitable<Result<void>> WriteBack::FlushAll(Deadline deadline) {
   std::vector<asio::awaitable<Result<void>>> flushes;
-  for (const auto& [inode, file] : files_) flushes.push_back(FlushFile(file, deadline));
+  for (const auto& [inode, file] : files_) {
+    flushes.push_back(FlushFile(file, Durable::kStored, deadline));
+  }
   const auto flushed = co_await Parallel(executor_, std::move(flushes));
   for (const Result<void>& one : flushed) {
     if (!one) co_return one;
@@ -201,56 +249,73 @@ asio::awaitable<Result<void>> WriteBack::FlushAll(Deadline deadline) {
   co_return Result<void>();
 }
 
-asio::awaitable<Result<void>> WriteBack::FlushFile(FilePtr file, Deadline deadline) {
+asio::awaitable<Result<void>> WriteBack::FlushFile(FilePtr file, Durable durable,
+                                                   Deadline deadline) {
   std::optional<Limiter::Hold> turn = co_await file->turn.Take(1, deadline.left_ms());
   if (!turn) co_return Fail(Errc::kTimedOut, "waited for what was written before");
   if (file->dropped) co_return Fail(Errc::kFenced, "the session has expired");
-  if (!file->fresh.any) {
+  Held& fresh = file->fresh;
+  // A recall is not answered while somebody has the turn: a lease that is there now stays.
+  const bool bytes_only = durable == Durable::kBytes && fresh.any && fresh.end <= file->told_size && hooks_.owned(file->inode->id) != nullptr;
+  if (!fresh.any || (bytes_only && fresh.ranges.empty())) {
     // Whoever had the turn before could not forget it: we were waiting.
     turn.reset();
     Recount(file);
     co_return Result<void>();
   }
-  file->flushing = std::exchange(file->fresh, Held());
+  file->flushing = std::exchange(fresh, Held());
   HeldChange change;
   change.pieces = file->flushing.ranges.All();
   change.end = file->flushing.end;
-  change.kill_set_ids = file->flushing.kill_set_ids;
-  change.mtime_ns = file->flushing.mtime_ns;
-  change.ctime_ns = file->flushing.ctime_ns;
+  change.attributes = file->flushing.attributes;
+  change.sync = durable != Durable::kStored;
+  change.bytes_only = bytes_only;
   Result<void> stored = co_await hooks_.store(file->inode, std::move(change), deadline);
   if (file->dropped) co_return Fail(Errc::kFenced, "the session has expired");
-  const InodeId inode = file->inode->id;
   if (stored.code() == Errc::kStale) {
     // Its last name is gone, and nobody has it open.
     file->fresh = Held();
     stored = Result<void>();
-  } else if (MayRetry(stored.code()) || stored.code() == Errc::kFenced ||
-             stored.code() == Errc::kTimedOut) {
-    if (!std::exchange(file->failing, true)) NoteError(*file, stored.error());
-    KeepForLater(*file);
-  } else if (!stored) {
-    NoteError(*file, stored.error());
-    spdlog::error("inode {}: {} bytes that were written are lost: {}", Raw(inode),
-                  BytesOf(file->flushing.ranges), stored.error().ToString());
-    hooks_.lost(inode);
   }
-  if (stored) file->failing = false;
+  Settle(*file, stored);
+  if (stored && bytes_only) KeepAttributes(*file);
   file->flushing = Held();
   turn.reset();
   Recount(file);
   co_return stored;
 }
 
+// A flush has ended.
+void WriteBack::Settle(File& file, const Result<void>& stored) {
+  if (stored) {
+    file.failing = false;
+    file.told_size = std::max(file.told_size, file.flushing.end);
+    return;
+  }
+  if (MayRetry(stored.code()) || stored.code() == Errc::kFenced ||
+      stored.code() == Errc::kTimedOut) {
+    if (!std::exchange(file.failing, true)) NoteError(file, stored.error());
+    return KeepForLater(file);
+  }
+  NoteError(file, stored.error());
+  spdlog::error("inode {}: {} bytes that were written are lost: {}", Raw(file.inode->id),
+                BytesOf(file.flushing.ranges), stored.error().ToString());
+  hooks_.lost(file.inode->id);
+}
+
+// The bytes of a flush are stored, its attributes are not.
+void WriteBack::KeepAttributes(File& file) {
+  Held& fresh = file.fresh;
+  if (!std::exchange(fresh.any, true)) file.due_ns = clock_.MonotonicNs() + kAgeNs;
+  fresh.attributes.PutUnder(file.flushing.attributes);
+}
+
 // What a flush has not brought away goes under what was written since.
 void WriteBack::KeepForLater(File& file) {
   Held& fresh = file.fresh;
-  const Held& older = file.flushing;
-  fresh.ranges.PutUnder(older.ranges.All());
-  fresh.end = std::max(fresh.end, older.end);
-  fresh.kill_set_ids = fresh.kill_set_ids || older.kill_set_ids;
-  if (!fresh.any) fresh.mtime_ns = older.mtime_ns;
-  fresh.ctime_ns = std::max(fresh.ctime_ns, older.ctime_ns);
+  fresh.ranges.PutUnder(file.flushing.ranges.All());
+  fresh.end = std::max(fresh.end, file.flushing.end);
+  fresh.attributes.PutUnder(file.flushing.attributes);
   fresh.any = true;
   file.due_ns = clock_.MonotonicNs() + kRetryNs;
 }
@@ -276,7 +341,7 @@ asio::awaitable<void> WriteBack::FlushInBackground(FilePtr file) {
   const size_t bytes = file->counted;
   started_bytes_ += bytes;
   // Its error is noted in the inode, and logged.
-  (void)co_await FlushFile(file, Deadline(clock_, limits_.timeout_ms));
+  (void)co_await FlushFile(file, Durable::kStored, Deadline(clock_, limits_.timeout_ms));
   started_bytes_ -= bytes;
   file->started = false;
   if (!file->dropped) Recount(file);

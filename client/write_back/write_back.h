@@ -15,6 +15,7 @@
 #include "client/open_files.h"
 #include "client/retry.h"
 #include "client/write_back/dirty_ranges.h"
+#include "client/write_back/held_attributes.h"
 #include "common/async.h"
 #include "common/buffer.h"
 #include "common/result.h"
@@ -26,9 +27,9 @@ namespace ringfs::client {
 struct HeldChange {
   std::vector<FilePiece> pieces;
   uint64_t end = 0;  // what the size must be at least
-  bool kill_set_ids = false;
-  std::optional<int64_t> mtime_ns;  // nothing: it was set by a call since
-  int64_t ctime_ns = 0;             // at least
+  HeldAttributes attributes;
+  bool sync = false;        // the bytes are on the platters afterwards
+  bool bytes_only = false;  // the rest is stored later; the lease is there meanwhile
 };
 
 struct WriteBackHooks {
@@ -40,6 +41,8 @@ struct WriteBackHooks {
   std::function<void(const wire::Attributes& attributes)> changed;
   // What was said of the file by `changed` does not hold any more.
   std::function<void(InodeId inode)> lost;
+  // Nothing is held back of it any more.
+  std::function<void(const std::shared_ptr<Inode>& inode)> emptied;
   // kStale: the file is gone, and nobody misses its bytes.
   std::function<asio::awaitable<Result<void>>(std::shared_ptr<Inode> inode, HeldChange change,
                                               Deadline deadline)>
@@ -100,6 +103,13 @@ class WriteBack {
   // in a Passage. kTimedOut: there was no room all the time.
   asio::awaitable<Result<std::optional<uint64_t>>> Hold(std::shared_ptr<Inode> inode, Write write,
                                                         Deadline deadline);
+  // The file was written now, and only its times are to be stored. `now`: its attributes; the write
+  // lease is there, maybe going.
+  void HoldTimes(const std::shared_ptr<Inode>& inode, const wire::Attributes& now);
+  // A change of attributes, but for the size, as it would be by the master: the result is what they
+  // are then. Nothing: it must go to the master, in a turn (BeginSetAttributes).
+  std::optional<wire::Attributes> HoldAttributes(const std::shared_ptr<Inode>& inode,
+                                                 const AttributeChange& change);
   // What is held back is stored before it returns; without value: it could not be.
   asio::awaitable<Result<Passage>> Pass(std::shared_ptr<Inode> inode, Deadline deadline);
 
@@ -108,6 +118,9 @@ class WriteBack {
   // Attributes as the master has them become what they are with what is held back.
   void Show(wire::Attributes& attributes) const;
   bool Holds(InodeId inode) const { return files_.contains(inode); }
+  // Not only times.
+  bool HoldsBytes(InodeId inode) const;
+  std::vector<InodeId> Inodes() const;
   bool empty() const { return files_.empty(); }
   size_t memory_bytes() const { return memory_bytes_; }
 
@@ -119,6 +132,9 @@ class WriteBack {
 
   // All that is held back of it when this is called is stored.
   asio::awaitable<Result<void>> Flush(InodeId inode, Deadline deadline);
+  // As Flush(), and the bytes are on the platters. `data_only`, as fdatasync(2): times that nothing
+  // depends on are stored later.
+  asio::awaitable<Result<void>> Sync(InodeId inode, bool data_only, Deadline deadline);
   asio::awaitable<Result<void>> FlushAll(Deadline deadline);
   // Soon, in the background.
   void FlushSoon(InodeId inode);
@@ -131,9 +147,15 @@ class WriteBack {
   FilePtr Find(InodeId inode) const;
   bool MayHold(const Inode& inode, const Write& write, const wire::Attributes& now) const;
   uint64_t Keep(const std::shared_ptr<Inode>& inode, const Write& write, wire::Attributes now);
+  FilePtr Make(const std::shared_ptr<Inode>& inode, const wire::Attributes& now);
+  int64_t NextStamp(const wire::Attributes& now);
+  void Kept(const FilePtr& file, wire::Attributes& now);
   void Show(const File& file, wire::Attributes& attributes) const;
   void Recount(const FilePtr& file);
-  asio::awaitable<Result<void>> FlushFile(FilePtr file, Deadline deadline);
+  enum class Durable { kStored, kBytes, kAll };
+  asio::awaitable<Result<void>> FlushFile(FilePtr file, Durable durable, Deadline deadline);
+  void Settle(File& file, const Result<void>& stored);
+  void KeepAttributes(File& file);
   void KeepForLater(File& file);
   void NoteError(File& file, const Error& error);
   void Start(const FilePtr& file);

@@ -262,8 +262,8 @@ TEST(FileTest, FsyncReachesEveryServingMemberOnce) {
   const InodeId inode{file.attributes.inode()};
   ASSERT_TRUE(world.Write(file.handle, 0, Noise(2 * kBlock, 1)));
 
-  ASSERT_TRUE(world.Await(world.fs->Fsync(inode)));
-  ASSERT_TRUE(world.Await(world.fs->Fsync(inode)));
+  ASSERT_TRUE(world.Await(world.fs->Fsync(inode, HandleId{0}, false)));
+  ASSERT_TRUE(world.Await(world.fs->Fsync(inode, HandleId{0}, false)));
 
   for (const FakeChunkserver* server : {&world.chunks1, &world.chunks2}) {
     ASSERT_EQ(server->syncs.size(), 1u);
@@ -281,10 +281,10 @@ TEST(FileTest, AFailedFsyncIsTriedAgainByTheNext) {
     if (method == wire::CHUNK_SYNC) return Error{Errc::kIo, "a dying disk"};
     return {};
   };
-  EXPECT_EQ(world.Await(world.fs->Fsync(inode)).code(), Errc::kIo);
+  EXPECT_EQ(world.Await(world.fs->Fsync(inode, HandleId{0}, false)).code(), Errc::kIo);
   world.chunks2.before = nullptr;
 
-  EXPECT_TRUE(world.Await(world.fs->Fsync(inode)));
+  EXPECT_TRUE(world.Await(world.fs->Fsync(inode, HandleId{0}, false)));
 
   EXPECT_EQ(world.chunks2.syncs.size(), 1u);
 }
@@ -314,8 +314,8 @@ TEST(FileTest, FsyncTellsOfWritesThatAllServersLost) {
   world.master.PushEpoch();
   world.RunUntil([&] { return world.fs->map().epoch() == world.master.map.epoch(); });
 
-  EXPECT_EQ(world.Await(world.fs->Fsync(inode)).code(), Errc::kIo);
-  EXPECT_TRUE(world.Await(world.fs->Fsync(inode)));
+  EXPECT_EQ(world.Await(world.fs->Fsync(inode, HandleId{0}, false)).code(), Errc::kIo);
+  EXPECT_TRUE(world.Await(world.fs->Fsync(inode, HandleId{0}, false)));
 }
 
 TEST(FileTest, ASyncWriteAsksForThePlatters) {
@@ -324,7 +324,7 @@ TEST(FileTest, ASyncWriteAsksForThePlatters) {
   const Opened file = world.Create("a", {.read = true, .write = true, .sync = true});
 
   ASSERT_TRUE(world.Write(file.handle, 0, "x"));
-  ASSERT_TRUE(world.Await(world.fs->Fsync(InodeId{file.attributes.inode()})));
+  ASSERT_TRUE(world.Await(world.fs->Fsync(InodeId{file.attributes.inode()}, HandleId{0}, false)));
 
   EXPECT_TRUE(world.chunks1.writes.back().change().sync());
   EXPECT_TRUE(world.chunks1.syncs.empty());

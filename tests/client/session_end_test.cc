@@ -171,7 +171,7 @@ TEST_F(SessionEndTest, WhatWasWrittenIsNotLostWithTheSession) {
   world_.RunUntil([&] { return world_.master.session == 2; });
 
   EXPECT_TRUE(world_.Write(free_.handle, 6, " and after"));
-  EXPECT_TRUE(world_.Await(world_.fs->Fsync(InodeId{free_.attributes.inode()})));
+  EXPECT_TRUE(world_.Await(world_.fs->Fsync(InodeId{free_.attributes.inode()}, HandleId{0}, false)));
   EXPECT_EQ(world_.Read(free_.handle, 0, 100), "before and after");
 }
 

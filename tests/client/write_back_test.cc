@@ -101,6 +101,7 @@ class WriteBackTest : public testing::Test {
       ++losses;
       attributes.set_size(stored.size());
     };
+    hooks.emptied = [](const std::shared_ptr<Inode>&) {};
     hooks.store = [this](std::shared_ptr<Inode>, HeldChange change, Deadline) {
       return Store(std::move(change));
     };
@@ -238,8 +239,8 @@ TEST_F(WriteBackTest, TimesGrowAndTheStoredOnesAreThoseThatWereSeen) {
   EXPECT_GT(first, 5000);
   EXPECT_GT(second, first);
   ASSERT_TRUE(Await(write_back->Flush(kFile, Soon())));
-  EXPECT_EQ(newest.mtime_ns, second);
-  EXPECT_EQ(newest.ctime_ns, second);
+  EXPECT_EQ(newest.attributes.mtime_ns, second);
+  EXPECT_EQ(newest.attributes.ctime_ns, second);
 }
 
 TEST_F(WriteBackTest, ATimeSetAfterTheWriteStays) {
@@ -259,10 +260,10 @@ TEST_F(WriteBackTest, ATimeSetAfterTheWriteStays) {
   }
 
   ASSERT_TRUE(Await(write_back->Flush(kFile, Soon())));
-  EXPECT_EQ(newest.mtime_ns, std::nullopt);
+  EXPECT_EQ(newest.attributes.mtime_ns, std::nullopt);
   ASSERT_TRUE(Hold(0, "x"));
   ASSERT_TRUE(Await(write_back->Flush(kFile, Soon())));
-  EXPECT_TRUE(newest.mtime_ns);
+  EXPECT_TRUE(newest.attributes.mtime_ns);
 }
 
 TEST_F(WriteBackTest, AChangeOfAttributesWaitsForTheFlushThatIsUnderWay) {
@@ -285,7 +286,7 @@ TEST_F(WriteBackTest, SetIdBitsAreSeenToGoWithTheWrite) {
 
   EXPECT_EQ(attributes.mode(), S_IFREG | 0755u);
   ASSERT_TRUE(Await(write_back->Flush(kFile, Soon())));
-  EXPECT_TRUE(newest.kill_set_ids);
+  EXPECT_TRUE(newest.attributes.kill_set_ids);
 }
 
 TEST_F(WriteBackTest, AppendsAtTheEndThatIsHeldBack) {

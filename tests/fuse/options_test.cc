@@ -67,6 +67,8 @@ TEST(MountOptionsTest, RefusesWhatItDoesNotKnow) {
                              {"a:1", "/mnt", "-o", "timeout=x"},
                              {"a:1", "/mnt", "-o", "timeout="},
                              {"a:1", "/mnt", "-o", "cache=all"},
+                             {"a:1", "/mnt", "-o", "dirty=0"},
+                             {"a:1", "/mnt", "-o", "dirty=1G"},
                              {"a:1", "/mnt", "--fast"}};
   for (const Arguments& arguments : wrong) {
     auto options = ParseMountOptions(arguments, false);
@@ -80,7 +82,8 @@ TEST(MountOptionsTest, RefusesWhatItDoesNotKnow) {
 TEST(MountOptionsTest, ListsEveryOptionInTheHelp) {
   const std::string help = MountHelp();
   for (const char* option : {"ro", "noatime", "relatime", "suid", "dev", "allow_other",
-                             "subdir=", "timeout=", "session_ttl=", "cache=none", "log="}) {
+                             "subdir=", "timeout=", "session_ttl=", "cache=lease",
+                             "cache=none", "dirty=", "sync_on_close", "log="}) {
     EXPECT_NE(help.find(option), std::string::npos) << option;
   }
 }

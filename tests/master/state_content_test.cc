@@ -39,6 +39,42 @@ class ContentTest : public testing::Test {
   uint64_t other_ = master_.OpenSession();
 };
 
+TEST_F(ContentTest, TakesWhatWasHeldBackAsItWas) {
+  const wire::Attributes before = master_.Attributes(file_);
+  wire::MetaRequest request;
+  wire::Extend& extend = *request.mutable_extend();
+  extend.set_inode(file_);
+  extend.set_data(before.data());
+  extend.set_generation(before.generation());
+  extend.set_end(100);
+  extend.set_held_back(true);
+  extend.set_mtime_ns(77);
+  extend.set_ctime_ns(before.ctime_ns() + 5);
+  extend.set_mode(04711);
+  extend.set_uid(9);
+  extend.set_gid(8);
+  extend.set_atime_ns(66);
+  const wire::Attributes after = master_.Do(request).reply.attributes();
+
+  EXPECT_EQ(after.size(), 100u);
+  EXPECT_EQ(after.mtime_ns(), 77);
+  EXPECT_EQ(after.atime_ns(), 66);
+  EXPECT_EQ(after.ctime_ns(), before.ctime_ns() + 5);
+  EXPECT_EQ(after.mode(), S_IFREG | 04711u) << "the owner was changed before the mode";
+  EXPECT_EQ(after.uid(), 9u);
+  EXPECT_EQ(after.gid(), 8u);
+  EXPECT_EQ(master_.Attributes(file_).SerializeAsString(), after.SerializeAsString());
+
+  // An older one: time does not go back, what is not named stays.
+  extend.clear_mtime_ns();
+  extend.clear_mode();
+  extend.set_ctime_ns(1);
+  const wire::Attributes again = master_.Do(request).reply.attributes();
+  EXPECT_EQ(again.mtime_ns(), 77);
+  EXPECT_EQ(again.ctime_ns(), after.ctime_ns());
+  EXPECT_EQ(again.mode(), after.mode());
+}
+
 TEST_F(ContentTest, GrowsByExtend) {
   const wire::Attributes grown = master_.Extend(file_, 100).reply.attributes();
   EXPECT_EQ(grown.size(), 100u);

@@ -44,9 +44,40 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::Handle(std::shared_ptr<rpc::Peer
       if (!request) co_return Fail(request.error());
       co_return co_await HandleMeta(from, *std::move(request));
     }
+    case wire::MASTER_LEASE_ANSWERS: {
+      auto request = rpc::Parse<wire::LeaseAnswersRequest>(call.body);
+      if (!request) co_return Fail(request.error());
+      for (const wire::LeaseAnswer& answer : request->answers()) {
+        lease_answers.push_back(answer);
+        if (answer.kept() == wire::LEASE_NONE) leases_.erase(answer.inode());
+      }
+      co_return rpc::ReplyWith(wire::LeaseAnswersReply());
+    }
     default:
       co_return Fail(Errc::kNotSupported);
   }
+}
+
+void FakeMaster::Grant(uint64_t inode, wire::MetaReply& reply) {
+  uint64_t& number = leases_[inode];
+  if (number == 0) number = ++last_lease_;
+  wire::LeaseGrant& grant = *reply.add_leases();
+  grant.set_inode(inode);
+  grant.set_kind(*grants);
+  grant.set_number(number);
+}
+
+void FakeMaster::AddGrants(const wire::MetaRequest& request, wire::MetaReply& reply) {
+  if (request.has_lookup() || request.has_create() || request.has_unlink()) Grant(1, reply);
+  if (reply.has_attributes()) Grant(reply.attributes().inode(), reply);
+}
+
+void FakeMaster::PushRecall(uint64_t inode, wire::LeaseKind keep) {
+  wire::RecallPush push;
+  push.set_inode(inode);
+  push.set_number(leases_[inode]);
+  push.set_keep(keep);
+  peer->Push(wire::MASTER_PUSH_RECALL, push);
 }
 
 Result<wire::OpenSessionReply> FakeMaster::OpenSession(const std::shared_ptr<rpc::Peer>& from,
@@ -87,6 +118,7 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::HandleMeta(std::shared_ptr<rpc::
   }
   if (lose_answer && lose_answer(request)) from->Close();
   if (!reply) co_return Fail(reply.error());
+  if (grants) AddGrants(request, *reply);
   co_return rpc::ReplyWith(*reply);
 }
 
@@ -102,8 +134,11 @@ Result<wire::MetaReply> FakeMaster::Apply(const wire::MetaRequest& request) {
   switch (request.operation_case()) {
     case Operation::kLookup: {
       const auto found = names.find(request.lookup().name());
-      if (found == names.end()) return Fail(Errc::kNotFound);
-      return ReplyWith(found->second);
+      if (found != names.end()) return ReplyWith(found->second);
+      if (!grants) return Fail(Errc::kNotFound);
+      wire::MetaReply reply;
+      reply.set_absent(true);
+      return reply;
     }
     case Operation::kCreate:
       return Create(request.create());
@@ -199,6 +234,8 @@ Result<wire::MetaReply> FakeMaster::Extend(const wire::Extend& extend) {
     if (file.has_cut()) return Fail(Errc::kBusy);
     file.set_size(extend.end());
   }
+  if (extend.has_mode()) file.set_mode(extend.mode());
+  if (extend.has_mtime_ns()) file.set_mtime_ns(extend.mtime_ns());
   return ReplyWith(extend.inode());
 }
 

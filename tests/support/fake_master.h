@@ -15,6 +15,7 @@
 #include "common/async.h"
 #include "common/rpc/server.h"
 #include "proto/cluster.pb.h"
+#include "proto/lease.pb.h"
 #include "proto/namespace.pb.h"
 #include "proto/session.pb.h"
 
@@ -61,6 +62,11 @@ class FakeMaster final : public rpc::Service {
   void PushGrant(uint64_t inode, uint64_t waiter);
   void PushEpoch();
 
+  // Leases: of this kind with each answer, on the inodes that it shows. Nothing: none.
+  std::optional<wire::LeaseKind> grants;
+  std::vector<wire::LeaseAnswer> lease_answers;  // as they came
+  void PushRecall(uint64_t inode, wire::LeaseKind keep);
+
   // How often an operation was asked for.
   int Count(wire::MetaRequest::OperationCase operation) const;
   const wire::MetaRequest* Last(wire::MetaRequest::OperationCase operation) const;
@@ -78,6 +84,9 @@ class FakeMaster final : public rpc::Service {
   Result<wire::MetaReply> Extend(const wire::Extend& extend);
   Result<wire::MetaReply> ReplyWith(uint64_t inode);
 
+  void Grant(uint64_t inode, wire::MetaReply& reply);
+  void AddGrants(const wire::MetaRequest& request, wire::MetaReply& reply);
+
   struct Slot {
     uint64_t sequence = 0;
     Result<wire::MetaReply> reply{Fail(Errc::kProtocol)};
@@ -86,6 +95,8 @@ class FakeMaster final : public rpc::Service {
   Event released_;
   uint64_t last_inode_ = 1;
   uint64_t last_data_ = 100;
+  uint64_t last_lease_ = 0;
+  std::map<uint64_t, uint64_t> leases_;  // numbers, by inode
   std::map<std::pair<uint64_t, uint32_t>, Slot> slots_;  // by session and slot
 };
 

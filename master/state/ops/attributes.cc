@@ -36,6 +36,16 @@ void ChangeTimes(Change& change, wire::Attributes& attributes, const wire::SetAt
 
 }  // namespace
 
+// What goes with an owner or a mode was done by who held the change back, but for the ACL.
+Result<void> SetHeldBack(Change& change, wire::InodeRecord& record, const wire::Extend& ask) {
+  wire::Attributes& attributes = *record.mutable_attributes();
+  if (ask.has_uid()) attributes.set_uid(ask.uid());
+  if (ask.has_gid()) attributes.set_gid(ask.gid());
+  if (ask.has_atime_ns()) attributes.set_atime_ns(ask.atime_ns());
+  if (!ask.has_mode()) return {};
+  return ChangeMode(change, record, ask.mode());
+}
+
 Result<wire::MetaReply> ApplyChange(Change& change, const wire::SetAttributes& ask) {
   Result<wire::InodeRecord> record = change.tree.Get(ask.inode());
   if (!record) return Fail(record.error());

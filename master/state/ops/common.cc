@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include "common/set_ids.h"
 #include "master/state/limits.h"
 #include "master/state/ops/ops.h"
 
@@ -51,10 +52,7 @@ void DropName(Change& change, wire::InodeRecord& record, uint64_t parent, std::s
 }
 
 void KillSetIds(wire::InodeRecord& record) {
-  uint32_t mode = record.attributes().mode();
-  mode &= ~uint32_t{S_ISUID};
-  if ((mode & S_IXGRP) != 0) mode &= ~uint32_t{S_ISGID};
-  record.mutable_attributes()->set_mode(mode);
+  record.mutable_attributes()->set_mode(WithoutSetIds(record.attributes().mode()));
 }
 
 Result<void> KillCapability(Change& change, wire::InodeRecord& record) {

@@ -87,6 +87,8 @@ Result<wire::MetaReply> ApplyChange(Change& change, const wire::Extend& ask) {
   if (ask.held_back()) {
     if (ask.has_mtime_ns()) attributes.set_mtime_ns(ask.mtime_ns());
     attributes.set_ctime_ns(std::max(attributes.ctime_ns(), ask.ctime_ns()));
+    Result<void> changed = SetHeldBack(change, *record, ask);
+    if (!changed) return Fail(changed.error());
   } else {
     Touch(*record, change.now_ns);
   }

@@ -52,6 +52,8 @@ Result<wire::MetaReply> Answer(const Tree& tree, const wire::GetXattr& ask);
 Result<wire::MetaReply> Answer(const Tree& tree, const wire::ListXattrs& ask);
 Result<wire::MetaReply> Answer(const Tree& tree, const wire::StatFs& ask);
 
+// The changes of attributes that an Extend brings of a session that has held them back.
+Result<void> SetHeldBack(Change& change, wire::InodeRecord& record, const wire::Extend& ask);
 // The inodes of CollectInodes. Those that have a name, or are gone, are passed over.
 Result<void> Collect(Change& change, const wire::CollectInodes& ask);
 // The pending cuts of a session that ended are up for a claim, and each inode of `ask.writing` gets

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "client/leases.h"
+#include "common/ids.h"
+#include "proto/namespace.pb.h"
+
+namespace ringfs::client {
+
+// What is known of inodes under leases: attributes, and the names of directories. Also what the
+// kernel may be told to keep.
+//
+// Invariant: what it gives was true when the lease that the inode is under now was held, and has
+//            been ever since.
+// Threads:   only from the executor of the leases.
+class LeaseCache {
+ public:
+  // Borrows `leases`. At most `max_names` names of all directories are kept.
+  LeaseCache(const Leases& leases, size_t max_names) : leases_(leases), max_names_(max_names) {}
+
+  // Null: not known, or there is no lease. Valid until the next call that is not const.
+  const wire::Attributes* Attributes(InodeId inode) const;
+  // The inode that the name stands for, 0 for none; nothing: not known, or there is no lease.
+  std::optional<InodeId> Name(InodeId parent, const std::string& name) const;
+
+  // Does nothing without a lease on the inode, or on the parent.
+  void Keep(const wire::Attributes& attributes);
+  void KeepName(InodeId parent, const std::string& name, InodeId inode);
+
+  void DropAttributes(InodeId inode);
+  void DropName(InodeId parent, const std::string& name);
+  // All that is known of it.
+  void Drop(InodeId inode);
+
+ private:
+  struct Known {
+    uint64_t lease = 0;  // its number
+    std::optional<wire::Attributes> attributes;
+    std::unordered_map<std::string, InodeId> names;
+  };
+
+  const Known* Find(InodeId inode) const;
+  Known* UnderLease(InodeId inode);
+
+  const Leases& leases_;
+  size_t max_names_;
+  size_t names_ = 0;
+  std::unordered_map<InodeId, Known> known_;
+};
+
+}  // namespace ringfs::client

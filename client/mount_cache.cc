@@ -1,0 +1,241 @@
+#include <utility>
+
+#include "client/mount.h"
+#include "common/log.h"
+
+// What is kept under leases, and how leases come and go (docs/architecture.md, "Leases").
+namespace ringfs::client {
+namespace {
+
+constexpr int64_t kRecallPauseMs = 100;
+
+}  // namespace
+
+void Mount::AddCacheHooks(MasterLinkHooks& hooks) {
+  hooks.writing = [this] {
+    // What is still held back is under a lease as the master sees it, also when it was dropped here.
+    std::vector<InodeId> writing = leases_.Writing();
+    for (const InodeId inode : write_back_.Inodes()) writing.push_back(inode);
+    return writing;
+  };
+  hooks.returned = [this](const auto& reply, bool restarted) { Returned(reply, restarted); };
+  hooks.answered = [this](const auto& request, auto& reply) { Answered(request, reply); };
+  hooks.unanswered = [this](const auto& request) { Unanswered(request); };
+  hooks.recalled = [this](const auto& push) { Recalled(push); };
+  hooks.overdue = [this] { leases_.DropAll(); };
+}
+
+LeaseHooks Mount::HooksOfLeases() {
+  LeaseHooks hooks;
+  hooks.forget_in_kernel = [this](InodeId inode, bool pages) { return ForgetPages(inode, pages); };
+  hooks.flush_for_recall = [this](InodeId inode) { return FlushForRecall(inode); };
+  hooks.dropped = [this](InodeId inode) { cache_.Drop(inode); };
+  hooks.tell_opens = [this](wire::LeaseAnswer& answer) { files_.Tell(answer); };
+  hooks.send = [this](wire::LeaseAnswersRequest answers) {
+    return link_.SendLeaseAnswers(std::move(answers));
+  };
+  return hooks;
+}
+
+WriteBack::Limits Mount::LimitsOfWriteBack() const {
+  WriteBack::Limits limits;
+  limits.dirty_bytes = options_.max_dirty_bytes;
+  limits.timeout_ms = options_.timeout_ms;
+  return limits;
+}
+
+WriteBackHooks Mount::HooksOfWriteBack() {
+  WriteBackHooks hooks;
+  hooks.owned = [this](InodeId inode) { return leases_.HoldsWrite(inode) ? Kept(inode) : nullptr; };
+  hooks.now_ns = [this] { return link_.MasterNowNs(); };
+  hooks.changed = [this](const wire::Attributes& attributes) { cache_.Keep(attributes); };
+  hooks.lost = [this](InodeId inode) {
+    cache_.DropAttributes(inode);
+    background_.Start(DropPages(inode), "pages that were not stored");
+  };
+  hooks.emptied = [this](const std::shared_ptr<Inode>& inode) { files_.Forget(inode); };
+  hooks.store = [this](std::shared_ptr<Inode> inode, HeldChange change, Deadline deadline) {
+    return io_.Store(std::move(inode), std::move(change), deadline);
+  };
+  return hooks;
+}
+
+// --- what may be kept
+
+const wire::Attributes* Mount::Kept(InodeId inode) const {
+  return KeepNs() > 0 ? cache_.Attributes(inode) : nullptr;
+}
+
+std::optional<InodeId> Mount::KeptName(InodeId parent, const std::string& name) const {
+  return KeepNs() > 0 ? cache_.Name(parent, name) : std::nullopt;
+}
+
+bool Mount::KeepsPages(InodeId inode) const {
+  return Kept(inode) != nullptr && !dropping_.contains(inode);
+}
+
+asio::awaitable<void> Mount::ForgetPages(InodeId inode, bool pages) {
+  if (forget_) co_await forget_(inode, pages);
+}
+
+asio::awaitable<void> Mount::DropPages(InodeId inode) {
+  const auto [place, first] = dropping_.try_emplace(inode, false);
+  if (!first) {
+    place->second = true;
+    co_return;
+  }
+  for (bool again = true; again;) {
+    dropping_[inode] = false;
+    co_await ForgetPages(inode, true);
+    again = dropping_[inode];
+  }
+  dropping_.erase(inode);
+}
+
+asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLease(
+    std::shared_ptr<Handle> handle, uint64_t offset, size_t size) {
+  using Found = std::optional<std::vector<Buffer>>;
+  const InodeId inode = handle->inode->id;
+  // While the lease goes, nobody may wait for another: the recall may be waiting for this read.
+  if (Kept(inode) == nullptr && !leases_.IsGoing(inode) && !write_back_.Holds(inode)) {
+    wire::MetaRequest request;
+    request.mutable_get_attributes()->set_inode(Raw(inode));
+    request.mutable_get_attributes()->set_for_pages(true);
+    auto reply = co_await Ask(inode, std::move(request));
+    if (!reply) co_return Fail(reply.error());
+  }
+  const wire::Attributes* kept = Kept(inode);
+  if (kept == nullptr) co_return Found();
+  const uint64_t lease = leases_.Number(inode);
+  const wire::Attributes attributes = *kept;
+  // What is held back now may have been stored when the blocks are read: it lies over them, too.
+  const std::vector<FilePiece> held = write_back_.Within(inode, offset, size);
+  auto read = co_await io_.ReadAs(attributes, offset, size, NewDeadline());
+  if (!leases_.IsStillThere(inode, lease)) co_return Found();
+  // A change of this mount may have cut the content meanwhile.
+  const wire::Attributes& known = handle->inode->known;
+  if (known.data() != attributes.data() || known.generation() != attributes.generation()) {
+    co_return Found();
+  }
+  if (!read) co_return Fail(read.error());
+  handle->last_read = attributes;
+  handle->pages_may_stay = leases_.Number(inode) == lease && !dropping_.contains(inode);
+  co_return Found(Overlaid(offset, *std::move(read), held));
+}
+
+// --- what the master says
+
+void Mount::Answered(const wire::MetaRequest& request, wire::MetaReply& reply) {
+  write_back_.Answered(request, reply);
+  for (const uint64_t inode : reply.touched()) cache_.DropAttributes(InodeId{inode});
+  // Those that were not taken are as if they had not been said.
+  auto& grants = *reply.mutable_leases();
+  for (int i = grants.size(); i-- > 0;) {
+    if (!leases_.Take(grants[i])) grants.DeleteSubrange(i, 1);
+  }
+  std::unordered_set<uint64_t> granted;
+  for (const wire::LeaseGrant& grant : grants) granted.insert(grant.inode());
+  if (granted.contains(reply.attributes().inode())) cache_.Keep(reply.attributes());
+  for (const wire::Entry& entry : reply.entries()) {
+    if (entry.has_attributes() && granted.contains(entry.inode())) cache_.Keep(entry.attributes());
+  }
+  KeepNames(request, granted, reply);
+}
+
+void Mount::KeepNames(const wire::MetaRequest& request, const std::unordered_set<uint64_t>& granted,
+                      const wire::MetaReply& reply) {
+  auto keep = [&](uint64_t parent, const std::string& name, uint64_t inode) {
+    if (granted.contains(parent)) {
+      cache_.KeepName(InodeId{parent}, name, InodeId{inode});
+    } else {
+      cache_.DropName(InodeId{parent}, name);
+    }
+  };
+  const uint64_t inode = reply.attributes().inode();
+  switch (request.operation_case()) {
+    case wire::MetaRequest::kLookup: {
+      const std::string& name = request.lookup().name();
+      if (name != "." && name != "..") {
+        keep(request.lookup().parent(), name, reply.absent() ? 0 : inode);
+      }
+      return;
+    }
+    case wire::MetaRequest::kCreate:
+      return keep(request.create().parent(), request.create().name(), inode);
+    case wire::MetaRequest::kMakeNode:
+      return keep(request.make_node().parent(), request.make_node().name(), inode);
+    case wire::MetaRequest::kLink:
+      return keep(request.link().parent(), request.link().name(), inode);
+    case wire::MetaRequest::kUnlink:
+      return keep(request.unlink().parent(), request.unlink().name(), 0);
+    case wire::MetaRequest::kRemoveDirectory:
+      return keep(request.remove_directory().parent(), request.remove_directory().name(), 0);
+    case wire::MetaRequest::kRename: {
+      const wire::Rename& rename = request.rename();
+      cache_.DropName(InodeId{rename.parent()}, rename.name());
+      return cache_.DropName(InodeId{rename.new_parent()}, rename.new_name());
+    }
+    default:
+      return;
+  }
+}
+
+// What it changes is not known any more: all that such a request may change is given up.
+void Mount::Unanswered(const wire::MetaRequest& request) {
+  auto give_up = [this](uint64_t inode) { cache_.Drop(InodeId{inode}); };
+  give_up(request.set_attributes().inode());
+  give_up(request.set_xattr().inode());
+  give_up(request.remove_xattr().inode());
+  give_up(request.extend().inode());
+  give_up(request.open().inode());
+  give_up(request.create().parent());
+  give_up(request.make_node().parent());
+  give_up(request.link().parent());
+  give_up(request.link().inode());
+  for (const auto& [parent, name] :
+       {std::pair(request.unlink().parent(), request.unlink().name()),
+        std::pair(request.remove_directory().parent(), request.remove_directory().name()),
+        std::pair(request.rename().parent(), request.rename().name()),
+        std::pair(request.rename().new_parent(), request.rename().new_name())}) {
+    if (const auto inode = cache_.Name(InodeId{parent}, name)) cache_.Drop(*inode);
+    give_up(parent);
+  }
+}
+
+void Mount::Returned(const wire::OpenSessionReply& reply, bool restarted) {
+  if (restarted) {
+    leases_.MasterRestarted({reply.leases().begin(), reply.leases().end()});
+  } else {
+    leases_.Reconnected();
+  }
+}
+
+void Mount::Recalled(const wire::RecallPush& push) {
+  const InodeId inode{push.inode()};
+  // The lease was dropped here when the session may have expired; what was held back is still there.
+  if (!leases_.IsThere(inode) && write_back_.Holds(inode)) {
+    background_.Start(AnswerLate(push), "late recall");
+  } else {
+    leases_.Recall(push);
+  }
+}
+
+asio::awaitable<void> Mount::AnswerLate(wire::RecallPush push) {
+  const InodeId inode{push.inode()};
+  co_await FlushForRecall(inode);
+  leases_.Recall(push);
+}
+
+// Nobody else may see the file before what was written here is stored. When that takes too long the
+// master ends the session.
+asio::awaitable<void> Mount::FlushForRecall(InodeId inode) {
+  const std::shared_ptr<Inode> file = files_.Find(inode);
+  while (file && file->overwrites > 0) co_await overwritten_.Wait();
+  while (write_back_.Holds(inode) && !background_.stopping()) {
+    const auto flushed = co_await write_back_.Flush(inode, NewDeadline());
+    if (!flushed && !MayRetry(flushed.code())) co_return;
+    if (!flushed) co_await background_.SleepMs(kRecallPauseMs);
+  }
+}
+
+}  // namespace ringfs::client
