@@ -34,8 +34,13 @@ class Granter {
     const InodeId inode{attributes.inode()};
     const bool cut = attributes.has_cut() && attributes.cut().session() != Raw(session_);
     if (cut || attributes.links() == 0) return Held(inode);
-    const bool alone = writing && IsRegular(attributes.mode()) &&
-                       !context_.state.opens().IsOpenElsewhere(session_, inode);
+    // Several sessions that write one file have no leases of it: a write of one would wait for the
+    // other to drop pages which the other's kernel has locked for a write that waits for the first.
+    const OpenTable& opens = context_.state.opens();
+    const bool writes = writing || opens.Of(session_, inode).writers > 0;
+    if (writes && opens.IsWrittenElsewhere(session_, inode)) return Held(inode);
+    const bool alone =
+        writing && IsRegular(attributes.mode()) && !opens.IsOpenElsewhere(session_, inode);
     const auto kind = alone ? wire::LEASE_WRITE : wire::LEASE_READ;
     Name(context_.leases.Grant(session_, inode, kind, now_ns_));
   }

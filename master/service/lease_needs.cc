@@ -24,6 +24,13 @@ LeaseWants Changes(uint64_t inode) {
   return wants;
 }
 
+LeaseNeed NeedOfOpen(const StateMachine& state, const wire::MetaRequest& request, InodeId inode,
+                     bool writing) {
+  const SessionId session{request.session()};
+  return writing && state.opens().IsWrittenElsewhere(session, inode) ? LeaseNeed::kChange
+                                                                     : LeaseNeed::kRead;
+}
+
 // A name that comes to be.
 LeaseWants NeedsOfNew(const StateMachine& state, uint64_t parent, const std::string& name) {
   return Peek(state, parent, name) == InodeId{0} ? Changes(parent) : LeaseWants();
@@ -38,12 +45,15 @@ LeaseWants NeedsOfGone(const StateMachine& state, uint64_t parent, const std::st
   return wants;
 }
 
-LeaseWants NeedsOf(const StateMachine& state, const wire::Create& ask) {
+LeaseWants NeedsOf(const StateMachine& state, const wire::MetaRequest& request) {
+  const wire::Create& ask = request.create();
   const InodeId inode = Peek(state, ask.parent(), ask.name());
   if (inode == InodeId{0}) return Changes(ask.parent());
   LeaseWants wants;
   if (!ask.exclusive()) {
-    wants.Add(inode, ask.truncate() ? LeaseNeed::kChange : LeaseNeed::kRead);
+    const bool writing = ask.writing();
+    wants.Add(inode, ask.truncate() ? LeaseNeed::kChange
+                                    : NeedOfOpen(state, request, inode, writing));
   }
   return wants;
 }
@@ -103,7 +113,7 @@ LeaseWants NeedsOfChange(const StateMachine& state, const wire::MetaRequest& req
     case NeedCase::kSetAttributes:
       return NeedsOf(request.set_attributes());
     case NeedCase::kCreate:
-      return NeedsOf(state, request.create());
+      return NeedsOf(state, request);
     case NeedCase::kMakeNode:
       return NeedsOfNew(state, request.make_node().parent(), request.make_node().name());
     case NeedCase::kLink:
@@ -132,10 +142,13 @@ LeaseWants NeedsOfChange(const StateMachine& state, const wire::MetaRequest& req
   }
 }
 
-LeaseWants NeedsOfAnswer(const wire::MetaRequest& request, const Result<wire::MetaReply>& answer) {
+LeaseWants NeedsOfAnswer(const StateMachine& state, const wire::MetaRequest& request,
+                         const Result<wire::MetaReply>& answer) {
   LeaseWants wants;
   const InodeId asked{InodeAsked(request)};
-  if (asked != InodeId{0}) wants.Add(asked, LeaseNeed::kRead);
+  if (asked != InodeId{0}) {
+    wants.Add(asked, NeedOfOpen(state, request, asked, request.open().writing()));
+  }
   if (request.has_lookup() && answer) {
     wants.Add(InodeId{answer->attributes().inode()}, LeaseNeed::kRead);
   }

@@ -13,7 +13,9 @@ namespace ringfs::master {
 LeaseWants NeedsOfChange(const StateMachine& state, const wire::MetaRequest& request);
 
 // The same for a query, or an Open without truncate, that has (or would have) this answer: that
-// nobody holds changes back of what the answer shows. Entries of a listing are not among it.
-LeaseWants NeedsOfAnswer(const wire::MetaRequest& request, const Result<wire::MetaReply>& answer);
+// nobody holds changes back of what the answer shows. Entries of a listing are not among it. To open
+// for writing what others have open for writing needs that they have nothing cached: see Granter.
+LeaseWants NeedsOfAnswer(const StateMachine& state, const wire::MetaRequest& request,
+                         const Result<wire::MetaReply>& answer);
 
 }  // namespace ringfs::master

@@ -57,7 +57,7 @@ asio::awaitable<Result<wire::MetaReply>> AnswerRead(Context& context,
   }
   Result<wire::MetaReply> reply = Show(context, request);
   while (!context.leases.IsFree(session) || ticket != 0) {
-    const LeaseWants needs = NeedsOfAnswer(request, reply);
+    const LeaseWants needs = NeedsOfAnswer(context.state, request, reply);
     const bool ready = ticket == 0 || context.leases.IsReady(ticket);
     if (ready && context.leases.IsFree(session, needs)) break;
     const Result<void> waited =

@@ -6,17 +6,20 @@ namespace ringfs::master {
 
 void OpenTable::Add(SessionId session, InodeId inode, uint64_t readers, uint64_t writers) {
   if (readers + writers == 0) return;
-  Handles& handles = sessions_[session][inode];
-  handles.readers += readers;
-  handles.writers += writers;
-  handles_[inode] += readers + writers;
+  for (Handles* handles : {&sessions_[session][inode], &handles_[inode]}) {
+    handles->readers += readers;
+    handles->writers += writers;
+  }
 }
 
-void OpenTable::Forget(InodeId inode, uint64_t handles) {
+void OpenTable::Forget(InodeId inode, const Handles& handles) {
   auto found = handles_.find(inode);
-  RINGFS_CHECK(found != handles_.end() && found->second >= handles);
-  found->second -= handles;
-  if (found->second == 0) handles_.erase(found);
+  RINGFS_CHECK(found != handles_.end());
+  Handles& all = found->second;
+  RINGFS_CHECK(all.readers >= handles.readers && all.writers >= handles.writers);
+  all.readers -= handles.readers;
+  all.writers -= handles.writers;
+  if (all.readers == 0 && all.writers == 0) handles_.erase(found);
 }
 
 void OpenTable::Close(SessionId session, InodeId inode, bool writing) {
@@ -27,7 +30,7 @@ void OpenTable::Close(SessionId session, InodeId inode, bool writing) {
   uint64_t& count = writing ? found->second.writers : found->second.readers;
   if (count == 0) return;
   --count;
-  Forget(inode, 1);
+  Forget(inode, Handles{writing ? 0u : 1u, writing ? 1u : 0u});
   if (found->second.readers == 0 && found->second.writers == 0) opened->second.erase(found);
   if (opened->second.empty()) sessions_.erase(opened);
 }
@@ -43,9 +46,7 @@ void OpenTable::Reassert(SessionId session,
 void OpenTable::End(SessionId session) {
   auto opened = sessions_.find(session);
   if (opened == sessions_.end()) return;
-  for (const auto& [inode, handles] : opened->second) {
-    Forget(inode, handles.readers + handles.writers);
-  }
+  for (const auto& [inode, handles] : opened->second) Forget(inode, handles);
   sessions_.erase(opened);
 }
 
@@ -68,7 +69,12 @@ bool OpenTable::IsOpenElsewhere(SessionId session, InodeId inode) const {
   auto found = handles_.find(inode);
   if (found == handles_.end()) return false;
   const Handles own = Of(session, inode);
-  return found->second > own.readers + own.writers;
+  return found->second.readers > own.readers || found->second.writers > own.writers;
+}
+
+bool OpenTable::IsWrittenElsewhere(SessionId session, InodeId inode) const {
+  auto found = handles_.find(inode);
+  return found != handles_.end() && found->second.writers > Of(session, inode).writers;
 }
 
 OpenTable::Handles OpenTable::Of(SessionId session, InodeId inode) const {

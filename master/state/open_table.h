@@ -32,7 +32,9 @@ class OpenTable {
   void End(SessionId session);
 
   bool IsOpen(InodeId inode) const { return handles_.contains(inode); }
+  // By another session than this one; IsWrittenElsewhere(): for writing.
   bool IsOpenElsewhere(SessionId session, InodeId inode) const;
+  bool IsWrittenElsewhere(SessionId session, InodeId inode) const;
   // Inodes that the session has open for writing, in order: EndSession.writing.
   std::vector<InodeId> Writing(SessionId session) const;
   // Inodes that the session has open.
@@ -40,10 +42,10 @@ class OpenTable {
   Handles Of(SessionId session, InodeId inode) const;
 
  private:
-  void Forget(InodeId inode, uint64_t handles);
+  void Forget(InodeId inode, const Handles& handles);
 
   std::unordered_map<SessionId, std::map<InodeId, Handles>> sessions_;
-  std::unordered_map<InodeId, uint64_t> handles_;  // of all sessions; none with zero
+  std::unordered_map<InodeId, Handles> handles_;  // of all sessions; none without any
 };
 
 }  // namespace ringfs::master

@@ -136,8 +136,13 @@ TEST_F(LeaseServiceTest, ASessionThatDoesNotCacheIsToldNothingOfLeases) {
 }
 
 TEST_F(LeaseServiceTest, AnOpenForWritingGetsTheWriteLeaseOnlyWhenNobodyElseHasItOpen) {
-  const uint64_t inode = plain_.MakeFile("f").inode();  // has it open
-  EXPECT_EQ(LeaseIn(*a_.Meta(OpenFile(a_, inode, true)), inode), wire::LEASE_READ);
+  const uint64_t inode = plain_.MakeFile("f").inode();  // has it open for writing
+  EXPECT_EQ(LeaseIn(*b_.Meta(OpenFile(b_, inode, true)), inode), wire::LEASE_NONE)
+      << "two that write have none";
+  wire::MetaRequest close_b = b_.Request();
+  close_b.mutable_close()->set_inode(inode);
+  close_b.mutable_close()->set_writing(true);
+  ASSERT_TRUE(b_.Meta(close_b));
   wire::MetaRequest close = plain_.Request();
   close.mutable_close()->set_inode(inode);
   close.mutable_close()->set_writing(true);
@@ -148,7 +153,11 @@ TEST_F(LeaseServiceTest, AnOpenForWritingGetsTheWriteLeaseOnlyWhenNobodyElseHasI
   const auto pending = b_.StartMeta(OpenFile(b_, inode, true));
   a_.Answer(a_.TakeRecall());
   ASSERT_TRUE(Comes(pending));
-  EXPECT_EQ(LeaseIn(***pending, inode), wire::LEASE_READ);
+  EXPECT_EQ(LeaseIn(***pending, inode), wire::LEASE_NONE);
+  wire::MetaRequest pages = a_.Request();
+  pages.mutable_get_attributes()->set_inode(inode);
+  pages.mutable_get_attributes()->set_for_pages(true);
+  EXPECT_EQ(LeaseIn(*a_.Meta(pages), inode), wire::LEASE_NONE);
 }
 
 TEST_F(LeaseServiceTest, AListingShowsNoAttributesOfWhatAnotherHoldsBack) {
