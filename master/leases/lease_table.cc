@@ -94,10 +94,15 @@ const LeaseTable::Holder* LeaseTable::FindHolder(SessionId session, InodeId inod
 }
 
 bool LeaseTable::FormerInTheWay(SessionId session, const LeaseWants& wants) const {
-  const bool changes = std::any_of(wants.begin(), wants.end(), [](const LeaseWant& want) {
-    return want.need == LeaseNeed::kChange;
-  });
-  return std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& one) {
+  bool reads = false;
+  bool changes = false;
+  for (const LeaseWant& want : wants) {
+    const Holder* own = FindHolder(session, want.inode);
+    if (own != nullptr && own->kind == wire::LEASE_WRITE) continue;
+    reads = true;
+    changes = changes || want.need == LeaseNeed::kChange;
+  }
+  return reads && std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& one) {
     if (one.first == session) return false;
     return one.second.former == Former::kAway || (changes && one.second.former == Former::kBack);
   });
@@ -112,7 +117,7 @@ bool LeaseTable::IsFree(SessionId session) const {
 }
 
 bool LeaseTable::IsFree(SessionId session, const LeaseWants& wants) const {
-  if (former_ > 0 && wants.begin() != wants.end() && FormerInTheWay(session, wants)) return false;
+  if (former_ > 0 && FormerInTheWay(session, wants)) return false;
   for (const LeaseWant& want : wants) {
     const auto place = inodes_.find(want.inode);
     if (place == inodes_.end()) continue;
@@ -364,7 +369,8 @@ void LeaseTable::NoteConflict(InodeId inode, int64_t now_ns) {
   conflicts_by_age_.emplace_back(now_ns, inode);
 }
 
-void LeaseTable::Answer(SessionId session, InodeId inode, uint64_t number, wire::LeaseKind kept) {
+void LeaseTable::Answer(SessionId session, InodeId inode, uint64_t number, wire::LeaseKind kept,
+                        int64_t now_ns) {
   Holder* holder = FindHolder(session, inode);
   if (holder == nullptr || holder->number != number) return;
   if (kept <= wire::LEASE_NONE) return Remove(inodes_.find(inode), session);
@@ -373,6 +379,7 @@ void LeaseTable::Answer(SessionId session, InodeId inode, uint64_t number, wire:
     holder->recalled = false;
     recalled_.erase({inode, session});
   }
+  Progress(session, inode, now_ns);
   LookAt(inode);
 }
 
@@ -399,10 +406,11 @@ void LeaseTable::Progress(SessionId session, InodeId inode, int64_t now_ns) {
   holder->deadline_ns = std::max(holder->deadline_ns, now_ns + sessions_.at(session).ttl_ns);
 }
 
-std::vector<LeaseRecall> LeaseTable::RecallsOf(SessionId session) const {
+std::vector<LeaseRecall> LeaseTable::RecallAgain(SessionId session, int64_t now_ns) {
   std::vector<LeaseRecall> recalls;
   for (const auto& [inode, holder_session] : recalled_) {
     if (holder_session != session) continue;
+    Progress(session, inode, now_ns);
     const Holder* holder = FindHolder(session, inode);
     recalls.push_back(LeaseRecall{session, inode, holder->number, holder->keep});
   }

@@ -66,7 +66,8 @@ struct LeaseRecall {
 // lease at all: sessions that keep changing one inode then write through, and ask.
 //
 // After a restart, sessions of the former run stand in the way of everything until they have
-// returned, and of changes until they have dropped all that they had.
+// returned, and of changes until they have dropped all that they had; but not of who has kept its
+// write lease, since nobody else had any then.
 //
 // Owns:      nothing outside its memory.
 // Threads:   none of its own and no locks; reads no clock.
@@ -128,14 +129,15 @@ class LeaseTable {
   std::vector<wire::LeaseGrant> Writing(SessionId session) const;
 
   // What the session says that it keeps of its lease with this number; one that it does not have is
-  // passed over.
-  void Answer(SessionId session, InodeId inode, uint64_t number, wire::LeaseKind kept);
+  // passed over. More than a recall wants it to keep: it needs more time, and gets it.
+  void Answer(SessionId session, InodeId inode, uint64_t number, wire::LeaseKind kept,
+              int64_t now_ns);
   // Wants all leases of the inode back, for nobody's sake.
   void RecallAll(InodeId inode, int64_t now_ns);
   // The session is doing what the recall of this lease needs: it gets new time.
   void Progress(SessionId session, InodeId inode, int64_t now_ns);
-  // Recalls of the session that are not answered, to be pushed again.
-  std::vector<LeaseRecall> RecallsOf(SessionId session) const;
+  // Recalls of the session that are not answered, to be pushed again: it has new time for them.
+  std::vector<LeaseRecall> RecallAgain(SessionId session, int64_t now_ns);
   // Sessions that have not answered in time; each once for each recall.
   std::vector<SessionId> TakeOverdue(int64_t now_ns);
   // All get so much more time.

@@ -46,7 +46,8 @@ void PushRecallsSoon(Context& context, SessionId session, std::shared_ptr<rpc::P
     LiveSession* live = context.sessions.Find(session);
     if (live == nullptr || live->peer != peer) return;
     live->greeted = true;
-    for (const LeaseRecall& recall : context.leases.RecallsOf(session)) {
+    const int64_t now_ns = context.clock.MonotonicNs();
+    for (const LeaseRecall& recall : context.leases.RecallAgain(session, now_ns)) {
       PushRecall(context, recall);
     }
   };
@@ -58,12 +59,13 @@ Result<wire::LeaseAnswersReply> LeaseAnswers(Context& context, const rpc::Peer& 
   const SessionId id{request.session()};
   const Result<LiveSession*> session = SessionOf(context, peer, id);
   if (!session) return Fail(session.error());
-  context.sessions.Renew(**session, context.clock.MonotonicNs());
+  const int64_t now_ns = context.clock.MonotonicNs();
+  context.sessions.Renew(**session, now_ns);
   for (const wire::LeaseAnswer& answer : request.answers()) {
     const InodeId inode{answer.inode()};
     // Before the lease goes: who has waited for it looks at what is open.
     context.state.OpenUnsaid(id, inode, answer.readers(), answer.writers());
-    context.leases.Answer(id, inode, answer.number(), answer.kept());
+    context.leases.Answer(id, inode, answer.number(), answer.kept(), now_ns);
   }
   if (request.all_dropped()) context.leases.DropFormer(id);
   TellOfLeases(context);

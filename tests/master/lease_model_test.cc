@@ -145,7 +145,7 @@ class LeaseModel {
     std::advance(place, Pick(held_.size()));
     const auto [key, held] = *place;
     held_.erase(place);
-    table_.Answer(key.second, key.first, held.number, wire::LEASE_NONE);
+    table_.Answer(key.second, key.first, held.number, wire::LEASE_NONE, now_ns_);
   }
 
   void EndOne() {
@@ -174,7 +174,7 @@ class LeaseModel {
     const auto kept = stands ? std::min(found->second.kind, recall.keep) : wire::LEASE_NONE;
     if (stands && kept == wire::LEASE_NONE) held_.erase(found);
     if (stands && kept != wire::LEASE_NONE) found->second.kind = kept;
-    table_.Answer(recall.session, recall.inode, recall.number, kept);
+    table_.Answer(recall.session, recall.inode, recall.number, kept, now_ns_);
   }
 
   // Those that are ready go on, in the order in which they were told; or only one of them.

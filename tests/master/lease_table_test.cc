@@ -33,7 +33,7 @@ class LeaseTableTest : public testing::Test {
     return grant ? grant->kind() : wire::LEASE_NONE;
   }
   void Answer(const LeaseRecall& recall, wire::LeaseKind kept) {
-    table_.Answer(recall.session, recall.inode, recall.number, kept);
+    table_.Answer(recall.session, recall.inode, recall.number, kept, 0);
   }
   LeaseRecall TheRecall() {
     const std::vector<LeaseRecall> recalls = table_.TakeRecalls();
@@ -93,7 +93,7 @@ TEST_F(LeaseTableTest, AsksForMoreWhenAChangeComesBesidesARead) {
   ASSERT_EQ(recalls.size(), 2u);
   EXPECT_EQ(recalls[0].keep, wire::LEASE_READ);
   EXPECT_EQ(recalls[1].keep, wire::LEASE_NONE);
-  EXPECT_EQ(table_.RecallsOf(kA).size(), 1u);
+  EXPECT_EQ(table_.RecallAgain(kA, 0).size(), 1u);
 
   Answer(recalls[0], wire::LEASE_READ);
   EXPECT_EQ(table_.TakeReady(), std::vector<uint64_t>{read});
@@ -149,10 +149,10 @@ TEST_F(LeaseTableTest, LetsAReaderWaitForTheChangesBeforeIt) {
 TEST_F(LeaseTableTest, PassesOverAnswersForOtherNumbers) {
   const auto grant = table_.Grant(kA, kFile, wire::LEASE_READ, 0);
   ASSERT_TRUE(grant);
-  table_.Answer(kA, kFile, grant->number() + 1, wire::LEASE_NONE);
-  table_.Answer(kB, kFile, grant->number(), wire::LEASE_NONE);
+  table_.Answer(kA, kFile, grant->number() + 1, wire::LEASE_NONE, 0);
+  table_.Answer(kB, kFile, grant->number(), wire::LEASE_NONE, 0);
   EXPECT_TRUE(table_.Find(kA, kFile));
-  table_.Answer(kA, kFile, grant->number(), wire::LEASE_NONE);
+  table_.Answer(kA, kFile, grant->number(), wire::LEASE_NONE, 0);
   EXPECT_FALSE(table_.IsLeased(kFile));
   const auto next = table_.Grant(kA, kFile, wire::LEASE_READ, 0);
   EXPECT_GT(next->number(), grant->number());
@@ -175,7 +175,12 @@ TEST_F(LeaseTableTest, SaysOnceWhoHasNotAnsweredInTime) {
   table_.Progress(kA, kFile, 2 * kNsPerSecond);
   table_.Postpone(kNsPerSecond);
   EXPECT_TRUE(table_.TakeOverdue(kTtl + 2 * kNsPerSecond).empty());
-  EXPECT_EQ(table_.TakeOverdue(kTtl + 3 * kNsPerSecond), std::vector<SessionId>{kA});
+  const LeaseRecall recall = TheRecall();
+  table_.Answer(kA, kFile, recall.number, wire::LEASE_WRITE, 4 * kNsPerSecond);
+  EXPECT_TRUE(table_.TakeOverdue(kTtl + 3 * kNsPerSecond).empty()) << "it is busy";
+  EXPECT_EQ(table_.RecallAgain(kA, 5 * kNsPerSecond).size(), 1u);
+  EXPECT_TRUE(table_.TakeOverdue(kTtl + 4 * kNsPerSecond).empty()) << "after a reconnect";
+  EXPECT_EQ(table_.TakeOverdue(kTtl + 5 * kNsPerSecond), std::vector<SessionId>{kA});
   EXPECT_TRUE(table_.TakeOverdue(2 * kTtl).empty());
   EXPECT_EQ(table_.statistics().timed_out, 1u);
 }
@@ -210,7 +215,7 @@ TEST(LeaseTableBounds, TakeTheOldestLeaseBack) {
   EXPECT_TRUE(table.Grant(kA, InodeId{6}, wire::LEASE_READ, 0));
   EXPECT_FALSE(table.Grant(kA, InodeId{7}, wire::LEASE_READ, 0)) << "it does not answer";
   for (const LeaseRecall& recall : recalls) {
-    table.Answer(kA, recall.inode, recall.number, wire::LEASE_NONE);
+    table.Answer(kA, recall.inode, recall.number, wire::LEASE_NONE, 0);
   }
   EXPECT_TRUE(table.Grant(kA, InodeId{7}, wire::LEASE_READ, 0));
 }
@@ -231,6 +236,8 @@ TEST(LeasesOfAFormerRun, StandInTheWayUntilTheirSessionsReturn) {
   EXPECT_TRUE(table.Writing(kB).empty()) << "A has it";
   EXPECT_EQ(table.TakeReady(), std::vector<uint64_t>{read});
   EXPECT_FALSE(table.IsFree(kC, Read(kFile)));
+  EXPECT_TRUE(table.IsFree(kA, Change(kFile))) << "what it holds back can be flushed";
+  EXPECT_FALSE(table.IsFree(kA, Change(kOther)));
   EXPECT_EQ(table.Grant(kC, kOther, wire::LEASE_WRITE, 0)->kind(), wire::LEASE_READ);
 
   table.DropFormer(kA);
@@ -251,7 +258,7 @@ TEST(LeasesOfAFormerRun, AreRecalledWhenTheyWereWaitedForBefore) {
   ASSERT_EQ(recalls.size(), 1u);
   EXPECT_EQ(table.Writing(kA).front().number(), recalls.front().number);
   EXPECT_FALSE(table.IsReady(ticket));
-  table.Answer(kA, kFile, recalls.front().number, wire::LEASE_READ);
+  table.Answer(kA, kFile, recalls.front().number, wire::LEASE_READ, 0);
   EXPECT_EQ(table.TakeReady(), std::vector<uint64_t>{ticket});
 }
 
