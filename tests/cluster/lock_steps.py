@@ -437,6 +437,31 @@ class Steps:
         b.now("flock", UN)
         again.now("flock", EX)
 
+    def crowd(self):
+        """Many processes wait for one range, some of them are killed: the others have it in order."""
+        holder = self.on(self.first, "crowd")
+        holder.now("range", EX, 0, 8)
+        holder.now("write", "0000")
+        waiters = [self.on(self.second if number % 2 else self.first, "crowd") for number in range(60)]
+        for waiter in waiters:
+            self.start_waiting(waiter, "crowd", "range", EX, 0, 8)
+        killed, left = waiters[::5], [waiter for number, waiter in enumerate(waiters) if number % 5]
+        for waiter in killed:
+            waiter.kill()
+        started = time.monotonic()
+        holder.now("range", UN, 0, 0)
+        for number, waiter in enumerate(left):
+            waiter.finish()
+            check(not any(later.answered() for later in left[number + 1:]), "two have it")
+            count = int(waiter.now("read", 4))
+            check(count == number, f"waiter {number} finds {count}")
+            waiter.now("write", f"{number + 1:04}")
+            waiter.now("range", UN, 0, 8)
+        taken_ms = (time.monotonic() - started) * 1000 / len(left)
+        print(f"   {len(left)} of {len(waiters)} waiters, on two mounts, have had it one after the other "
+              f"({taken_ms:.1f} ms each)")
+        check(not self.locks("crowd"), f"{self.locks('crowd')}")
+
     def latency(self):
         workers = [self.on(self.first, "t"), self.on(self.second, "t")]
         taken_ms = []

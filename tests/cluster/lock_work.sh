@@ -24,12 +24,13 @@ step_stopped_mount() { run stopped_mount "$(cat "$second.pid")" "$second.log"; }
 step_killed_master() { run killed_master "$(cat "$data/run/master.pid")" ringfs up "$first" --data "$data"; }
 step_listed() { run listed; }
 step_broken() { run broken; }
+step_crowd() { run crowd; }
 step_latency() { run latency; }
 
 up
 mount_at "$second" -o session_ttl=3
 for name in exclusion upgrade ranges descriptions owners signals cycle killed_holder stopped_mount \
-  killed_master listed broken latency; do
+  killed_master listed broken crowd latency; do
   step "$name"
 done
 say "$steps steps passed"
