@@ -44,7 +44,7 @@ step_kill_one_after_the_other() {
   write_until_told "$second/files" >"$work/writer.log" 2>&1 &
   local writer=$! name
   for name in chunkserver-1 chunkserver-2 chunkserver-3; do
-    kill -KILL "$(cat "$data/run/$name.pid")"
+    kill_daemon "$name"
     cmp "$work/original" "$second/big" || fail "the file differs without $name"
     up # starts it again
     healthy
@@ -57,7 +57,7 @@ step_kill_one_after_the_other() {
 }
 
 step_kill_the_master() {
-  kill -KILL "$(cat "$data/run/master.pid")"
+  kill_daemon master
   (exec 9>"$first/locked" && flock 9 && echo locked >&9) &
   local waiter=$!
   up

@@ -77,6 +77,14 @@ mount_at() {
   fail "$folder was not mounted within 30 s"
 }
 
+# kill_daemon NAME: as a crash; returns when it is gone, so that `up` starts it again.
+kill_daemon() {
+  local pid
+  pid=$(cat "$data/run/$1.pid")
+  kill -KILL "$pid"
+  while kill -0 "$pid" 2>/dev/null; do read -rt 0.01 <> <(:) || true; done
+}
+
 # step NAME: runs the function step_NAME and says how long it took.
 step() {
   local started=$SECONDS

@@ -2,12 +2,15 @@
 # Many clients lock, read, write and unlock a few files through four mounts, while clients, mounts and the
 # master are killed and stopped and locks are broken. What they saw is checked: no two held a lock at once,
 # and nothing that a holder wrote became visible after its lock had passed on (tests/locks/history.h).
-#   tests/cluster/lock_history_work.sh BIN [SECONDS [SEED]]
+#   tests/cluster/lock_history_work.sh BIN [SECONDS [SEED [CHUNKSERVERS]]]
+# CHUNKSERVERS: "kill" them too. When all that have a block die, one after the other, it loses what was not
+# synced, and so less can be said of what holders must see.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh" "$1"
 seconds=${2:-20}
 seed=${3:-$RANDOM}
 RANDOM=$seed
 files=6
+check=(lock_check)
 clients_each=4
 mounts=("$work/mount-1" "$work/mount-2" "$work/mount-3")
 declare -A folder_of # the mount of a client's process
@@ -63,8 +66,22 @@ kill_mount() {
 }
 
 kill_master() {
-  kill -KILL "$(cat "$data/run/master.pid")"
+  kill_daemon master
   up
+}
+
+kill_chunkserver() {
+  kill_daemon "chunkserver-$((RANDOM % 3 + 1))"
+  up
+}
+
+# For less than its lease, or for more.
+stop_chunkserver() {
+  local pid
+  pid=$(cat "$data/run/chunkserver-$((RANDOM % 3 + 1)).pid")
+  kill -STOP "$pid"
+  pause $((RANDOM % 4 + 1)).5
+  kill -CONT "$pid"
 }
 
 break_lock() {
@@ -83,6 +100,10 @@ for mount in "$first" "${mounts[@]}"; do
 done
 
 troubles=(kill_client kill_client stop_client stop_mount stop_mount kill_mount kill_master break_lock)
+if [[ ${4:-} == kill ]]; then
+  troubles+=(kill_chunkserver stop_chunkserver)
+  check+=(--unsynced-may-vanish)
+fi
 declare -A done_of
 until=$((SECONDS + seconds))
 while ((SECONDS < until)); do
@@ -97,7 +118,7 @@ for client in "${!folder_of[@]}"; do wait "$client" || fail "a client ended with
 for trouble in "${!done_of[@]}"; do printf '   %s %s\n' "${done_of[$trouble]}" "$trouble"; done
 histories=()
 for ((i = 1; i <= started; i++)); do [[ ! -e $work/history-$i ]] || histories+=("$work/history-$i"); done
-lock_check $((seconds * 10)) "${histories[@]}" || {
+"${check[@]}" $((seconds * 10)) "${histories[@]}" || {
   [[ -z ${RINGFS_KEEP_HISTORIES:-} ]] || cp "${histories[@]}" "$RINGFS_KEEP_HISTORIES"
   fail "seed $seed"
 }

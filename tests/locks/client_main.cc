@@ -103,8 +103,10 @@ class LockClient {
   void Run(const std::string& stop) {
     while (access(stop.c_str(), F_OK) != 0) {
       const uint32_t number = static_cast<uint32_t>(random_() % files_);
-      // It must not be made: without the mount there is only an empty folder.
-      const int file = open((folder_ + "/" + std::to_string(number)).c_str(), O_RDWR | O_CLOEXEC);
+      // It must not be made: without the mount there is only an empty folder. Past the kernel's
+      // pages, in which processes of one machine see what a write that fails has left so far.
+      const std::string path = folder_ + "/" + std::to_string(number);
+      const int file = open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
       if (file < 0) {
         usleep(20'000);
         continue;
@@ -119,9 +121,6 @@ class LockClient {
   bool Chance(uint32_t one_of) { return random_() % one_of == 0; }
 
   bool Work(int file, uint32_t number, bool shared) {
-    // Of two processes that look at once, the kernel lets one read a page that it is about to drop
-    // for the other: it takes over the new times first.
-    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
     if (recorder_.Run("read", number, 0, [&] { return ReadValue(file); }) != 0) return false;
     if (shared) return true;
     // Now and then the lock is kept for a while.

@@ -76,37 +76,47 @@ void CheckExclusion(uint32_t file, const std::vector<Hold>& holds, Verdict& verd
 // The values that a file may have.
 class Possible {
  public:
+  explicit Possible(bool unsynced_may_vanish) : may_vanish_(unsynced_may_vanish) {}
+
   void BeginHold(const Hold& hold) {
+    written_ = false;
     if (!hold.Sure()) return;
-    std::erase_if(values_, [&](const Value& value) { return value.since_ns > hold.start_ns; });
+    const auto too_late = [&](const Value& value) { return value.since_ns > hold.start_ns; };
+    std::erase_if(values_, too_late);
+    std::erase_if(older_, too_late);
   }
-  // After a hold whose last writes were not synced.
+  // What was not synced is there or not; the next holder sees.
   void EndHold() {
-    values_.insert(values_.end(), before_.begin(), before_.end());
-    before_.clear();
-    unsynced_ = false;
+    if (!may_vanish_) Unite(values_, older_);
   }
 
   bool Contains(uint64_t value) const {
-    return std::any_of(values_.begin(), values_.end(),
-                       [value](const Value& each) { return each.value == value; });
+    const auto is_value = [value](const Value& each) { return each.value == value; };
+    return std::any_of(values_.begin(), values_.end(), is_value) ||
+           (may_vanish_ && std::any_of(older_.begin(), older_.end(), is_value));
   }
-  void Seen(uint64_t value) { values_ = {Value{value, 0}}; }
+  void Seen(uint64_t value) {
+    if (may_vanish_ && (values_.size() > 1 || !older_.empty())) Unite(older_, values_);
+    values_ = {Value{value, 0}};
+  }
   void Written(uint64_t value) {
-    if (!std::exchange(unsynced_, true)) before_ = values_;
-    Seen(value);
+    Unite(older_, values_);
+    values_ = {Value{value, 0}};
+    written_ = true;
   }
   void PerhapsWritten(uint64_t value, int64_t since_ns) {
     values_.push_back(Value{value, since_ns});
   }
+  // Only the syncs of those who have written say something.
   void Synced() {
-    before_.clear();
-    unsynced_ = false;
+    if (written_) older_.clear();
   }
 
   std::string Text() const {
     std::string text;
     for (const Value& value : values_) text += fmt::format(" {:#x}", value.value);
+    if (may_vanish_ && !older_.empty())
+      text += fmt::format(" or one of {} older ones", older_.size());
     return text;
   }
 
@@ -115,13 +125,19 @@ class Possible {
     uint64_t value = 0;
     int64_t since_ns = 0;  // when its write was begun, if that failed
   };
+  static void Unite(std::vector<Value>& into, std::vector<Value>& from) {
+    into.insert(into.end(), from.begin(), from.end());
+    from.clear();
+  }
+
+  const bool may_vanish_;
   std::vector<Value> values_ = {Value{}};
-  std::vector<Value> before_;  // the writes that were not synced
-  bool unsynced_ = false;
+  std::vector<Value> older_;  // there again if those after them, which are not synced, are lost
+  bool written_ = false;      // under this lock
 };
 
-void CheckValues(uint32_t file, const std::vector<Hold>& holds, Verdict& verdict) {
-  Possible possible;
+void CheckValues(uint32_t file, const std::vector<Hold>& holds, bool may_vanish, Verdict& verdict) {
+  Possible possible(may_vanish);
   for (const Hold& hold : holds) {
     possible.BeginHold(hold);
     for (const Entry& entry : hold.calls) {
@@ -176,7 +192,7 @@ bool ParseBegin(const std::string& line, Entry& entry) {
 
 }  // namespace
 
-Verdict Check(const std::vector<ClientHistory>& clients) {
+Verdict Check(const std::vector<ClientHistory>& clients, bool unsynced_may_vanish) {
   std::map<uint32_t, std::vector<Hold>> files;
   for (const ClientHistory& client : clients) AddHolds(client, files);
   Verdict verdict;
@@ -186,7 +202,7 @@ Verdict Check(const std::vector<ClientHistory>& clients) {
     verdict.lost += static_cast<size_t>(
         std::count_if(holds.begin(), holds.end(), [](const Hold& hold) { return hold.lost; }));
     CheckExclusion(file, holds, verdict);
-    CheckValues(file, holds, verdict);
+    CheckValues(file, holds, unsynced_may_vanish, verdict);
   }
   return verdict;
 }

@@ -45,8 +45,8 @@ struct Verdict {
 // - Under a lock everybody sees the last value that was written and synced under the locks before.
 //   A write that failed, never returned or was not synced is there or it is not; once the next
 //   holder has looked that is settled, and what was begun after the next lock was given is never
-//   there.
-Verdict Check(const std::vector<ClientHistory>& clients);
+//   there. With `unsynced_may_vanish` it is settled by a sync only.
+Verdict Check(const std::vector<ClientHistory>& clients, bool unsynced_may_vanish = false);
 
 // A history as text, one line when a call begins and one when it returns, so that nothing is lost
 // with a client that is killed:

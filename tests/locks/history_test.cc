@@ -33,7 +33,7 @@ struct Client {
   }
 };
 
-Verdict CheckOf(const std::vector<Client>& clients) {
+Verdict CheckOf(const std::vector<Client>& clients, bool unsynced_may_vanish = false) {
   std::vector<ClientHistory> histories;
   for (const Client& client : clients) {
     std::istringstream text(client.text);
@@ -41,7 +41,7 @@ Verdict CheckOf(const std::vector<Client>& clients) {
     EXPECT_TRUE(history) << history.error().ToString();
     if (history) histories.push_back(*std::move(history));
   }
-  return Check(histories);
+  return Check(histories, unsynced_may_vanish);
 }
 
 TEST(LockHistoryTest, TakesWhatLocksAllow) {
@@ -145,6 +145,20 @@ TEST(LockHistoryTest, LetsAWriteThatWasNotSyncedBeLost) {
                        Client().Lock(100).Read(2, 110)})
                   .violations,
               SizeIs(1));
+}
+
+TEST(LockHistoryTest, LetsWhatWasSeenVanishOnlyUntilItIsSyncedAndOnlyWhenServersDie) {
+  const Client first = Client().Lock(10).Write(1, 20).Sync(30).Write(2, 40).Unlock(50);
+  const Client second = Client().Lock(100).Read(2, 110).Unlock(120);
+  const Client third = Client().Lock(130).Read(1, 140).Unlock(150);
+  EXPECT_THAT(CheckOf({first, second, third}, false).violations, SizeIs(1));
+  EXPECT_THAT(CheckOf({first, second, third}, true).violations, IsEmpty());
+
+  const Client syncs = Client().Lock(100).Read(2, 110).Write(3, 112).Sync(115).Unlock(120);
+  EXPECT_THAT(CheckOf({first, syncs, third}, true).violations, SizeIs(1));
+  // A sync of one who has not written says nothing of what others have.
+  const Client looks = Client().Lock(100).Read(2, 110).Sync(115).Unlock(120);
+  EXPECT_THAT(CheckOf({first, looks, third}, true).violations, IsEmpty());
 }
 
 TEST(LockHistoryTest, ReadsHistoriesThatWereCutOffAndNoOthers) {
