@@ -16,7 +16,8 @@ class BlockStory {
   // Keeps the newest error of each server. ServerId 0: nobody could be asked.
   void Add(ServerId server, const Error& error);
 
-  // `last`, with a detail that tells the operation, the block, each server tried and its error.
+  // `last`, with a detail that tells the operation, the block, each server tried and its error, and with
+  // the same in `attempts`.
   // What is tried again until the deadline, as refusals by an old map are, becomes kTimedOut.
   Error Tell(const char* operation, const BlockKey& key, const ChunkLinks& chunks,
              const Error& last) const;

@@ -119,6 +119,7 @@ asio::awaitable<Result<std::vector<Buffer>>> FileIo::Confirm(Handle& handle, Lay
       co_return std::move(read->buffers);
     }
   }
+  if (!read) co_return Fail(read.error());  // it took all the time that there was
   co_return Fail(Errc::kTimedOut, "the file was cut again and again while it was read");
 }
 

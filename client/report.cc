@@ -23,6 +23,8 @@ std::string_view Remedy(Errc code) {
       return "start the missing chunkservers";
     case Errc::kNoSpace:
       return "delete files or add chunkservers";
+    case Errc::kStale:
+      return "the file was removed, by this machine or another: look for it by its name again";
     case Errc::kFenced:
       return "close the file and open it again";
     case Errc::kIo:

@@ -14,6 +14,11 @@ bool IsTrouble(Errc code);
 // What a person can do about it.
 std::string_view Remedy(Errc code);
 
+// The extended attribute of a mount's root that tells its errors, followed by the number of the last
+// one that is known already (proto/explain.proto). The kernel asks nobody before it reads one that
+// is called "system.", so it answers without a master too.
+inline constexpr std::string_view kErrorsAttribute = "system.ringfs.errors.";
+
 // Logs one line about a call that fails with trouble; any other error is not worth one.
 void Report(std::string_view operation, InodeId inode, const Error& error);
 

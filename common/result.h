@@ -1,19 +1,29 @@
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "common/check.h"
 #include "common/errc.h"
 
 namespace ringfs {
 
+// Which block a call was about, who was asked, and what each said last.
+struct Attempts {
+  uint64_t pool = 0, data = 0, index = 0;
+  std::vector<std::pair<std::string, std::string>> said;  // server, its error
+};
+
 // An error and what is known of it: which call, which block, which server.
 struct Error {
   Errc code = Errc::kIo;
   std::string detail;
+  std::shared_ptr<const Attempts> attempts = {};  // null: about no block; else `detail` tells them too
 
   // "NotFound: no block 12/0 on server 3"
   std::string ToString() const {
