@@ -1,8 +1,12 @@
 // ringfs-master: names, locks, sessions and the cluster map.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <cstdint>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,6 +21,7 @@
 #include "common/rpc/server.h"
 #include "master/cluster/ring_membership.h"
 #include "master/service/format.h"
+#include "master/service/restore.h"
 #include "master/service/service.h"
 #include "master/state/database.h"
 #include "master/state/state_machine.h"
@@ -29,6 +34,7 @@ constexpr const char* kProgram = "ringfs-master";
 struct Flags {
   std::string data;
   std::string listen;
+  std::string restore;
   std::optional<uint32_t> replicas;
   std::optional<uint32_t> bucket_bits;
   uint32_t initial_servers = 1;
@@ -40,9 +46,13 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--data", flags.data, "Directory of the database; made when it is missing")
       ->required()
       ->type_name("DIR");
-  app.add_option("--listen", flags.listen, "Address to serve on; port 0 picks a free one")
-      ->required()
-      ->type_name("HOST:PORT");
+  CLI::Option* listen =
+      app.add_option("--listen", flags.listen, "Address to serve on; port 0 picks a free one")
+          ->type_name("HOST:PORT");
+  app.add_option("--restore", flags.restore,
+                 "Make the new data directory from a file of `ringfs backup`, and end")
+      ->type_name("FILE")
+      ->excludes(listen);
   app.add_option("--replicas", flags.replicas, "Copies of each block; for a new data directory [2]")
       ->check(CLI::Range(1, 16));
   app.add_option("--bucket-bits", flags.bucket_bits, "2^N buckets; for a new data directory [14]")
@@ -123,6 +133,15 @@ int Serve(const Flags& flags) {
   return status;
 }
 
+int RestoreFrom(const Flags& flags) {
+  const Result<Restored> restored = Restore(flags.restore, flags.data, SystemClock());
+  if (!restored) return FailToStart(kProgram, restored.error());
+  fmt::print("{} restored: {} records of a backup of {:%Y-%m-%d %H:%M:%S} UTC\n", flags.data,
+             restored->records,
+             fmt::gmtime(static_cast<std::time_t>(restored->taken_ns / kNsPerSecond)));
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   IgnoreBrokenPipes();
   CLI::App app("Keeps the names, locks, sessions and the cluster map of a ringfs filesystem.",
@@ -130,6 +149,11 @@ int Main(int argc, char** argv) {
   Flags flags;
   AddFlags(app, flags);
   if (const std::optional<int> status = ParseFlags(app, argc, argv)) return *status;
+  if (!flags.restore.empty()) return RestoreFrom(flags);
+  if (flags.listen.empty()) {
+    FailToStart(kProgram, Error{Errc::kInvalid, "--listen is required (--help says more)"});
+    return 2;
+  }
   return Serve(flags);
 }
 

@@ -73,7 +73,7 @@ asio::awaitable<Result<rpc::Reply>> AnswerLater(
 
 MasterService::MasterService(asio::any_io_executor executor, StateMachine& state,
                              const Clock& clock, Membership* membership, ServiceOptions options)
-    : context_(std::move(executor), state, clock, membership, options) {
+    : context_(std::move(executor), state, clock, membership, options), backups_(state, clock) {
   context_.log.SetListener(*this);
 }
 
@@ -130,6 +130,7 @@ void MasterService::Tick() {
   DecideMembership(context_);
   orphans_.Collect(context_);
   PushGarbage(context_);
+  backups_.DropIdle();
 }
 
 // While this program stood still it heard nobody: that is not their fault.
@@ -258,6 +259,12 @@ asio::awaitable<Result<rpc::Reply>> MasterService::HandleServer(std::shared_ptr<
 }
 
 asio::awaitable<Result<rpc::Reply>> MasterService::HandleAdmin(rpc::Call call) {
+  if (call.method == wire::MASTER_BACKUP) {
+    const Result<wire::BackupRequest> request = rpc::Parse<wire::BackupRequest>(call.body);
+    if (!request) co_return Fail(request.error());
+    const Result<wire::BackupReply> part = co_await backups_.Answer(*request);
+    co_return ReplyOf(part);
+  }
   Result<rpc::Reply> reply = AnswerAdmin(context_, call, started_ns_);
   co_await context_.log.WaitDurable();
   co_return reply;

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/rpc/server.h"
+#include "master/service/backup_handler.h"
 #include "master/service/context.h"
 #include "master/service/orphan_collector.h"
 #include "master/state/state_machine.h"
@@ -57,6 +58,7 @@ class MasterService final : public rpc::Service, private CommandLog::Listener {
 
   Context context_;
   OrphanCollector orphans_;
+  BackupHandler backups_;
   std::function<void(const Error&)> disk_failed_;
   int64_t started_ns_ = 0;
   int64_t ticked_ns_ = 0;

@@ -12,6 +12,7 @@
 
 #include "common/result.h"
 #include "master/state/database.h"
+#include "master/state/snapshot.h"
 
 namespace ringfs::master {
 
@@ -56,6 +57,8 @@ class Overlay {
   Result<void> Commit(Batch& batch);
   // The oldest batch on its way is in the database.
   void Committed();
+  // What is in the database now: all that was answered for, and whole batches alone.
+  std::unique_ptr<Snapshot> TakeSnapshot() { return std::make_unique<Snapshot>(*database_.db); }
 
  private:
   using Changes = std::map<std::string, std::optional<std::string>, std::less<>>;

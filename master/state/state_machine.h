@@ -104,6 +104,8 @@ class StateMachine {
   Overlay::Batch TakeBatch();
   Result<void> Commit(Overlay::Batch& batch) { return overlay_.Commit(batch); }
   void Committed() { overlay_.Committed(); }
+  // For a backup. It must not outlive this.
+  std::unique_ptr<Snapshot> TakeSnapshot() { return overlay_.TakeSnapshot(); }
 
   // Reading the state. Pointers are good until the next Apply.
   // Empty until FormatCluster, which has to be the first command.
