@@ -96,6 +96,13 @@ void CommandLine::AddShows() {
   CLI::App* sync =
       AddQuery(&app_, "sync", "Flush everything that was written to all disks", Action::kSync);
   sync->add_option("MOUNTPOINT", arguments_.mountpoint, "a mount of the cluster, or a file on it");
+  CLI::App* backup =
+      AddQuery(&app_, "backup", "Copy the master's state into a file, while it serves", Action::kBackup);
+  backup->add_option("FILE", arguments_.backup_file, "replaced when the copy is complete")->required();
+  CLI::App* explain = Add(&app_, "explain", "What went wrong on a mount of this machine, and what to do",
+                          Action::kExplain);
+  explain->add_option("MOUNTPOINT", arguments_.mountpoint, "of a ringfs, or a file on it")->required();
+  explain->add_flag("--json", json_, "for programs");
 }
 
 void CommandLine::AddServers() {

@@ -23,6 +23,8 @@ enum class Action {
   kBreakLocks,
   kSessions,
   kSync,
+  kExplain,
+  kBackup,
 };
 
 // What the command line asks for.
@@ -32,12 +34,13 @@ struct Arguments {
   std::string master;  // --master; empty: to be found
   Output output = Output::kText;
 
-  std::string mountpoint;  // of kUp, kDown, kSync
+  std::string mountpoint;  // of kUp, kDown, kSync, kExplain
   std::string data;        // of kUp, kDown; empty: the default
   std::optional<uint32_t> chunkservers;
   std::optional<uint32_t> replicas;
 
   std::string file;  // of kWhere, kLocks (may be empty)
+  std::string backup_file;
   bool all = false;  // of kWhere
   uint64_t session = 0;
   std::string server;

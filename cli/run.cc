@@ -52,9 +52,12 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
       return ShowSessions(master, arguments.output);
     case Action::kSync:
       return SyncAll(master);
+    case Action::kBackup:
+      return Backup(master, arguments.backup_file);
     case Action::kHelp:
     case Action::kUp:
     case Action::kDown:
+    case Action::kExplain:
       break;
   }
   return Fail(Errc::kInvalid, "not a question to the master");
@@ -90,6 +93,27 @@ Result<void> RunQuery(const Arguments& arguments, const Say& print) {
   return {};
 }
 
+// Touches nothing below the mountpoint: the kernel would ask for its attributes, and wait for a master
+// that may be gone.
+Result<void> RunExplain(const Arguments& arguments, const Say& print) {
+  const auto mounts = ReadMountTable();
+  if (!mounts) return Fail(mounts.error());
+  std::error_code error;
+  const fs::path path = fs::absolute(arguments.mountpoint, error).lexically_normal();
+  const MountEntry* mount = error ? nullptr : MountOf(*mounts, path.string());
+  if (mount == nullptr || !mount->is_ringfs()) {
+    mount = MountOf(*mounts, AbsolutePath(arguments.mountpoint));  // by symbolic links
+  }
+  if (mount == nullptr || !mount->is_ringfs()) {
+    return Fail(Errc::kNotFound, Printable(arguments.mountpoint) + " is not on a ringfs mount");
+  }
+  auto read = [&](const std::string& name) { return ReadErrorsOf(mount->mountpoint, name); };
+  const auto text = Explain(mount->mountpoint, read, arguments.output);
+  if (!text) return Fail(text.error());
+  print(*text);
+  return {};
+}
+
 Result<void> RunUp(const Arguments& arguments, const Say& print) {
   UpOptions options;
   options.mountpoint = arguments.mountpoint;
@@ -118,6 +142,8 @@ Result<void> Run(const Arguments& arguments, const Say& print) {
       return {};
     case Action::kUp:
       return RunUp(arguments, print);
+    case Action::kExplain:
+      return RunExplain(arguments, print);
     case Action::kDown:
       return RunDown(arguments, print);
     default:

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <asio/awaitable.hpp>
+#include <string>
+#include <type_traits>
 
 #include "client/filesystem.h"
 #include "common/async.h"
@@ -46,12 +48,23 @@ asio::awaitable<Result<T>> ConfirmedBy(Mount& mount, client::HandleId handle, Re
   co_return result;
 }
 
+// The name in its folder that an operation is about: the first of its arguments that is a text.
+inline std::string NameIn() { return {}; }
+template <typename First, typename... Rest>
+std::string NameIn(const First& first, const Rest&... rest) {
+  if constexpr (std::is_same_v<First, std::string>) {
+    return first;
+  } else {
+    return NameIn(rest...);
+  }
+}
+
 // Starts an operation: `work` is a coroutine function taking (Mount&, Reply, arguments...).
 template <typename Work, typename... Arguments>
 void Begin(fuse_req_t request, const char* name, Work work, Arguments... arguments) {
   Mount& mount = MountOf(request);
-  Spawn(mount.executor, work(mount, Reply(mount.executor, request, name), std::move(arguments)...),
-        name);
+  Reply reply(mount, request, name, NameIn(arguments...));  // before the arguments move away
+  Spawn(mount.executor, work(mount, std::move(reply), std::move(arguments)...), name);
 }
 
 }  // namespace ringfs::fuse

@@ -2,7 +2,10 @@
 
 #include "fuse/lowlevel.h"
 //
+#include <linux/fuse.h>
+
 #include <cerrno>
+#include <cstring>
 
 #include "common/async.h"
 #include "common/clock.h"
@@ -89,6 +92,14 @@ Buffer Mount::KeepRequest(const char* bytes, size_t size) {
   const auto* start = reinterpret_cast<const char*>(request.data());
   request_kept_ = true;
   return request.Slice(static_cast<size_t>(bytes - start), size);
+}
+
+uint64_t Mount::RequestNode() const {
+  fuse_in_header header;
+  const Buffer& request = session->current_request();
+  if (request.size() < sizeof(header)) return 0;
+  std::memcpy(&header, request.data(), sizeof(header));
+  return header.nodeid;
 }
 
 bool Mount::OrdersKillSetIds() const {

@@ -7,7 +7,9 @@
 
 #include "client/filesystem.h"
 #include "common/buffer.h"
+#include "fuse/error_book.h"
 #include "fuse/kernel_cache.h"
+#include "fuse/known_paths.h"
 #include "fuse/reply.h"
 
 struct fuse_req;
@@ -34,11 +36,15 @@ class Mount {
   bool caching = false;  // attributes, names and pages are kept in the kernel, as leases allow
   Atime atime = Atime::kRelatime;
   bool read_only = false;
+  KnownPaths paths;
+  ErrorBook errors;
 
   // The kernel's number 1 is the root of the mount, whatever inode that is.
   InodeId ToInode(uint64_t node) const {
     return node == 1 ? filesystem.root() : static_cast<InodeId>(node);
   }
+
+  uint64_t ToNode(InodeId inode) const { return inode == filesystem.root() ? 1 : Raw(inode); }
 
   // Answers with attributes, to be kept for as long as the lease on the inode allows; with newer
   // ones, if there are.
@@ -59,6 +65,9 @@ class Mount {
   Buffer KeepRequest(const char* bytes, size_t size);
   // Whether KeepRequest() was called since the last time.
   bool TakeRequestKept() { return std::exchange(request_kept_, false); }
+  // The kernel's number of the inode, or of the folder, that the request that is being handed out is
+  // about.
+  uint64_t RequestNode() const;
   // Whether the request that is being handed out orders set-id bits to be cleared.
   bool OrdersKillSetIds() const;
 

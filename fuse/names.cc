@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <cstdio>
 #include <string>
 
 #include "common/clock.h"
@@ -168,8 +169,13 @@ void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
 asio::awaitable<void> RenameAsync(Mount& mount, Reply reply, InodeId parent, std::string name,
                                   InodeId new_parent, std::string new_name, uint32_t flags,
                                   Caller caller) {
-  auto result = co_await mount.filesystem.Rename(parent, std::move(name), new_parent,
-                                                 std::move(new_name), flags, caller);
+  auto result =
+      co_await mount.filesystem.Rename(parent, name, new_parent, new_name, flags, caller);
+  if (result && (flags & RENAME_EXCHANGE) != 0) {
+    mount.paths.Exchanged(mount.ToNode(parent), name, mount.ToNode(new_parent), new_name);
+  } else if (result) {
+    mount.paths.Moved(mount.ToNode(parent), name, mount.ToNode(new_parent), new_name);
+  }
   reply.Done(result);
 }
 void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,

@@ -13,15 +13,19 @@
 #include <string>
 
 #include "common/async.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "fuse/convert.h"
+#include "fuse/mount.h"
 
 namespace ringfs::fuse {
 
 struct Reply::State {
-  asio::any_io_executor executor;
+  Mount* mount = nullptr;
   fuse_req* request = nullptr;
   const char* name = "";
+  std::string entry;
+  uint64_t node = 0;
   int32_t thread = 0;
   bool answered = false;
   bool watched = false;
@@ -49,9 +53,11 @@ bool IsDying(int32_t thread) {
 
 }  // namespace
 
-Reply::Reply(asio::any_io_executor executor, fuse_req* request, const char* name)
+Reply::Reply(Mount& mount, fuse_req* request, const char* name, std::string entry)
     : state_(std::make_shared<State>()) {
-  state_->executor = std::move(executor);
+  state_->mount = &mount;
+  state_->entry = std::move(entry);
+  state_->node = mount.RequestNode();
   state_->request = request;
   state_->name = name;
   state_->thread = fuse_req_ctx(request)->pid;
@@ -74,7 +80,7 @@ Reply::Reply(asio::any_io_executor executor, fuse_req* request, const char* name
       if (!state || state->answered || state->watched) return;
       state->watched = true;
       if (state->has_interrupt) state->interrupt.Raise();
-      Spawn(state->executor, Run(state), "watch for killed callers");
+      Spawn(state->mount->executor, Run(state), "watch for killed callers");
     }
   };
   fuse_req_interrupt_func(request, &Watch::Interrupted, state_.get());
@@ -83,6 +89,7 @@ Reply::Reply(asio::any_io_executor executor, fuse_req* request, const char* name
 Reply::~Reply() {
   if (!state_ || state_->answered) return;
   spdlog::error("{}: a request was left without an answer", state_->name);
+  Remember(ringfs::Error{Errc::kIo, "the request was left without an answer", {}});
   Errno(EIO);
 }
 
@@ -110,7 +117,30 @@ void Reply::Error(const ringfs::Error& error) {
     spdlog::warn("{}: {} ({})", state_->name, error.ToString(),
                  number == EIO ? "EIO" : "ETIMEDOUT");
   }
+  Remember(error);
   Errno(number);
+}
+
+void Reply::Found(uint64_t inode) {
+  state_->mount->paths.Learn(state_->node, state_->entry, inode);
+}
+
+void Reply::Remember(const ringfs::Error& error) {
+  if (state_->answered || !ErrorBook::Keeps(error.code)) return;
+  FailedCall call;
+  call.operation = state_->name;
+  call.inode = Raw(state_->mount->ToInode(state_->node));
+  call.path = state_->mount->paths.PathOf(state_->node);
+  if (call.operation.ends_with("xattr")) {
+    if (!state_->entry.empty()) call.operation += " " + Printable(state_->entry);
+  } else if (!state_->entry.empty()) {
+    if (!call.path.ends_with('/')) call.path += '/';
+    call.path += Printable(state_->entry);
+    call.inode = 0;  // of the name; that of the folder would mislead
+  }
+  call.pid = state_->thread;
+  call.now_ns = SystemClock().WallNs();
+  state_->mount->errors.Add(std::move(call), error);
 }
 
 void Reply::Done(const Result<void>& result) {
@@ -122,11 +152,13 @@ void Reply::Done(const Result<void>& result) {
 }
 
 bool Reply::Entry(const fuse_entry_param& entry) {
+  Found(entry.ino);
   fuse_req* request = Take();
   return request != nullptr && fuse_reply_entry(request, &entry) == 0;
 }
 
 bool Reply::Created(const fuse_entry_param& entry, const fuse_file_info& file) {
+  Found(entry.ino);
   fuse_req* request = Take();
   return request != nullptr && fuse_reply_create(request, &entry, &file) == 0;
 }

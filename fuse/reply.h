@@ -2,7 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <asio/any_io_executor.hpp>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +19,8 @@ struct flock;
 
 namespace ringfs::fuse {
 
+class Mount;
+
 // The one answer to a request of the kernel. Each of the functions answers and may be called once;
 // an object that dies without an answer answers EIO and logs it.
 //
@@ -29,8 +30,11 @@ namespace ringfs::fuse {
 // Threads: the thread of the session.
 class Reply {
  public:
-  // `name` of the operation, a literal, for the log. `executor` runs the watch for killed callers.
-  Reply(asio::any_io_executor executor, fuse_req* request, const char* name);
+  // `name` of the operation, a literal, for the log. `entry`: the name that it is about in the folder
+  // that the request names, or of the attribute; empty: it is about the inode. Made while the request
+  // is being handed out. `mount` is borrowed: it runs the watch for killed callers, learns the paths
+  // of what is found, and keeps the story of an error.
+  Reply(Mount& mount, fuse_req* request, const char* name, std::string entry);
   Reply(Reply&&) = default;
   Reply& operator=(Reply&&) = delete;
   ~Reply();
@@ -62,6 +66,9 @@ class Reply {
   struct State;
   // The request, if it still waits for its answer; from here on it does not.
   fuse_req* Take();
+  // The inode under the name of the request was found or made.
+  void Found(uint64_t inode);
+  void Remember(const ringfs::Error& error);
 
   std::shared_ptr<State> state_;
 };

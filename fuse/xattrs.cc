@@ -1,9 +1,13 @@
 // Extended attributes; ACLs are two of them.
+#include <unistd.h>
+
 #include <cerrno>
+#include <charconv>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "client/report.h"
 #include "fuse/handlers.h"
 
 namespace ringfs::fuse {
@@ -43,7 +47,25 @@ asio::awaitable<void> GetXattrAsync(Mount& mount, Reply reply, InodeId inode, st
     reply.Error(result.error());
   }
 }
+
+// The errors that applications got: not of the filesystem, but of this mount, and of paths of all its
+// users.
+void GetErrors(fuse_req_t request, std::string_view name, size_t size) {
+  Mount& mount = MountOf(request);
+  Reply reply(mount, request, "getxattr", std::string(name));
+  const uint32_t uid = fuse_req_ctx(request)->uid;
+  if (uid != 0 && uid != getuid()) return reply.Errno(EACCES);
+  uint64_t known = 0;
+  name.remove_prefix(client::kErrorsAttribute.size());
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), known);
+  if (error != std::errc() || end != name.data() + name.size()) return reply.Errno(ENODATA);
+  AnswerSized(reply, mount.errors.PageAfter(known).SerializeAsString(), size);
+}
+
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
+  if (node == FUSE_ROOT_ID && std::string_view(name).starts_with(client::kErrorsAttribute)) {
+    return GetErrors(request, name, size);
+  }
   Begin(request, "getxattr", GetXattrAsync, MountOf(request).ToInode(node), std::string(name),
         size);
 }

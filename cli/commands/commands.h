@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,17 @@ Result<std::string> OrderServer(Master& master, const std::string& server, wire:
 
 // Returns when all that was written by anybody is on the disks of all chunkservers.
 Result<std::string> SyncAll(Master& master);
+
+// Copies the master's state into `file` (docs/formats/backup.md), for ringfs-master --restore.
+Result<std::string> Backup(Master& master, const std::string& file);
+
+// One value of the errors of a mount, read from its extended attribute of that name.
+using ReadErrors = std::function<Result<std::string>(const std::string& attribute)>;
+// The real one, at a mountpoint.
+Result<std::string> ReadErrorsOf(const std::string& mountpoint, const std::string& attribute);
+// The errors that reached applications through a mount. Needs the mount alone: neither the master
+// nor a chunkserver is asked.
+Result<std::string> Explain(const std::string& mountpoint, const ReadErrors& read, Output output);
 
 // One word and one sentence about a cluster.
 struct Health {

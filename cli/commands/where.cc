@@ -141,7 +141,7 @@ std::string Describe(const Place& place) {
   return text;
 }
 
-Json ToJson(const Place& place) {
+Json JsonOf(const Place& place) {
   Json json;
   json["path"] = Printable(place.path);
   json["attributes"] = cli::ToJson(place.attributes);
@@ -176,7 +176,7 @@ Json ToJson(const Place& place) {
 Result<std::string> ShowWhere(Master& master, const std::string& path, bool all, Output output) {
   const Result<Place> place = Find(master, path, all);
   if (!place) return Fail(place.error());
-  return output == Output::kText ? Describe(*place) : ToText(ToJson(*place));
+  return output == Output::kText ? Describe(*place) : ToText(JsonOf(*place));
 }
 
 }  // namespace ringfs::cli
