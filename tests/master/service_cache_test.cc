@@ -299,10 +299,14 @@ class CacheModel {
       return !busy;
     });
     EXPECT_TRUE(ended);
-    EXPECT_GT(cached_, uint64_t{kCacheSteps});
+    EXPECT_TRUE(WasWorthSomething());
+  }
+
+  // Enough was cached, and recalled. On a busy machine a step may find that no answer has come yet.
+  bool WasWorthSomething() const {
     uint64_t recalls = 0;
     for (const auto& one : mounts_) recalls += one->recalls();
-    EXPECT_GT(recalls, uint64_t{10});
+    return cached_ > uint64_t{kCacheSteps} && recalls > 10;
   }
 
  private:
@@ -327,7 +331,8 @@ TEST(CacheModelTest, NothingThatIsCachedIsEverOutdated) {
   for (uint64_t seed = 1; seed <= kCacheSeeds; ++seed) {
     SCOPED_TRACE(seed);
     CacheModel model(seed);
-    for (int step = 0; step < kCacheSteps && !testing::Test::HasFatalFailure(); ++step) {
+    for (int step = 0; step < 100 * kCacheSteps && !testing::Test::HasFatalFailure(); ++step) {
+      if (step >= kCacheSteps && model.WasWorthSomething()) break;
       model.Step();
     }
     if (!testing::Test::HasFailure()) model.Finish();
