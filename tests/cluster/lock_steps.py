@@ -328,6 +328,7 @@ class Steps:
         a.now("flock", EX)
         a.now("write", "of the first holder")
         free.now("write", "before")
+        free.now("sync")  # what is held back would be lost with the session
         ranged, waiter = self.on(self.second, "ranged"), self.on(self.second, "awaited")
         ranged.now("range", EX, 5, 5)
         here = self.on(self.first, "awaited")
