@@ -101,10 +101,13 @@ Result<uint64_t> Fill(leveldb::DB& db, const std::string& file, const Renewal& r
   if (!reader) return Fail(reader.error());
   uint64_t count = 0;
   wire::BackupRecords records;
+  // A database that has a part of the state must not be taken for a whole one after a crash.
+  const leveldb::Slice unfinished(kUnfinishedKey.data(), kUnfinishedKey.size());
+  leveldb::WriteBatch batch;
+  batch.Put(unfinished, {});
   for (;;) {
     const Result<bool> more = reader->Next(records);
     if (!more) return Fail(more.error());
-    leveldb::WriteBatch batch;
     for (wire::BackupRecords::Record& record : *records.mutable_records()) {
       if (*more && !renewal.Change(record.key(), *record.mutable_value())) {
         return DamagedRecord(file);
@@ -112,12 +115,13 @@ Result<uint64_t> Fill(leveldb::DB& db, const std::string& file, const Renewal& r
       if (*more) batch.Put(record.key(), record.value());
     }
     if (*more) count += static_cast<uint64_t>(records.records_size());
-    // The last one is empty, but makes durable what LevelDB has in its log.
+    if (!*more) batch.Delete(unfinished);
     leveldb::WriteOptions options;
     options.sync = true;
     const leveldb::Status status = db.Write(options, &batch);
     if (!status.ok()) return Fail(FromStatus(status));
     if (!*more) return count;
+    batch.Clear();
   }
 }
 

@@ -15,7 +15,8 @@ struct Restored {
 
 // Makes the master's database in `directory` from a backup. What was given out after the backup, of
 // numbers and of versions, is passed over, and its sessions are ended, since mounts and chunkservers
-// have gone on (docs/formats/backup.md). Durable when it returns. Blocks.
+// have gone on (docs/formats/backup.md). Durable when it returns. Interrupted, it leaves a directory
+// that no master starts on. Blocks.
 //
 // kExists: the directory is not empty. kCorrupted, kVersion, kIo: of the file, found before anything
 // is made; the directory stays as it was.

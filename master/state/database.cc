@@ -18,7 +18,13 @@ constexpr int kFilterBitsPerKey = 10;
 
 Result<void> CheckFormat(leveldb::DB& db, const std::string& where, const std::string& cluster_id) {
   std::string stored;
-  leveldb::Status status = db.Get({}, {kFormatKey.data(), kFormatKey.size()}, &stored);
+  leveldb::Status status = db.Get({}, {kUnfinishedKey.data(), kUnfinishedKey.size()}, &stored);
+  if (status.ok()) {
+    return Fail(Errc::kCorrupted, where + ": a restore into it was interrupted; empty it and " +
+                                      "restore again");
+  }
+  if (!status.IsNotFound()) return Fail(FromStatus(status));
+  status = db.Get({}, {kFormatKey.data(), kFormatKey.size()}, &stored);
   if (status.IsNotFound()) return {};
   if (!status.ok()) return Fail(FromStatus(status));
   wire::FormatRecord format;

@@ -35,7 +35,7 @@ inline constexpr uint32_t kFormatVersion = 1;
 
 // Opens, or makes, the database in `directory`. kVersion: it was written by a newer program.
 // kWrongCluster: `cluster_id` is not empty and the database is of another. kUnavailable: another
-// process has it open. kCorrupted, kIo: as the disk says.
+// process has it open. kCorrupted: a restore into it was interrupted, or as the disk says. kIo.
 Result<Database> OpenDatabase(const std::string& directory, const std::string& cluster_id = {},
                               const DatabaseLimits& limits = {});
 

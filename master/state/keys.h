@@ -11,6 +11,7 @@ namespace ringfs::master {
 
 inline constexpr std::string_view kFormatKey = "F";
 inline constexpr std::string_view kCountersKey = "C";
+inline constexpr std::string_view kUnfinishedKey = "U";
 
 std::string InodeKey(uint64_t inode);
 std::string NameKey(uint64_t parent, std::string_view name);

@@ -1,9 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <thread>
 
 #include "common/backup_file.h"
 #include "master/service/restore.h"
@@ -133,6 +138,48 @@ TEST_F(BackupTest, ThatIsDamagedMakesNothing) {
   EXPECT_EQ(Restore(file, folder_ + "/new", SystemClock()).code(), Errc::kCorrupted);
   EXPECT_EQ(Restore(folder_ + "/none", folder_ + "/new", SystemClock()).code(), Errc::kNotFound);
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/new"));
+}
+
+// Returns when all but what fits into a pipe has been read.
+void Feed(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    ASSERT_GT(written, 0);
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+TEST_F(BackupTest, RestoredInPartIsTakenForNothing) {
+  Fill();
+  const std::string file = folder_ + "/backup";
+  ASSERT_GT(TakeBackup(file, [] {}), 1);
+  std::ifstream stream(file, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  // Read to its end to be verified, then again; the second time it comes to a halt in its second part.
+  const std::string pipe = folder_ + "/pipe";
+  const std::string second = folder_ + "/second";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo(second.c_str(), 0600), 0);
+  Result<Restored> restored = Fail(Errc::kCancelled);
+  std::thread restoring(
+      [&] { restored = Restore(pipe, folder_ + "/new", SystemClock()); });
+  int fd = open(pipe.c_str(), O_WRONLY | O_CLOEXEC);
+  std::filesystem::rename(second, pipe);
+  Feed(fd, bytes);
+  close(fd);
+  fd = open(pipe.c_str(), O_WRONLY | O_CLOEXEC);
+  Feed(fd, std::string_view(bytes).substr(0, (1 << 20) + 512 * 1024));
+
+  // As a crash at this moment would leave it.
+  std::filesystem::copy(folder_ + "/new", folder_ + "/crashed");
+  const Result<Database> crashed = OpenDatabase(folder_ + "/crashed");
+  close(fd);
+  restoring.join();
+
+  ASSERT_EQ(crashed.code(), Errc::kCorrupted);
+  EXPECT_THAT(crashed.error().detail, HasSubstr("was interrupted; empty it and restore again"));
+  EXPECT_EQ(restored.code(), Errc::kCorrupted);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/new"));
 }
 
 TEST_F(BackupTest, OfANewerStateIsRefused) {
