@@ -10,6 +10,7 @@ namespace ringfs::fuse {
 namespace {
 
 constexpr size_t kCauseBytesMax = 2000;
+constexpr size_t kOperationBytesMax = 1100;  // with the name of an attribute
 constexpr size_t kPathShownMax = 4096;
 constexpr size_t kSaidBytesMax = 400;
 constexpr size_t kAskedMax = 16;
@@ -40,7 +41,7 @@ void ErrorBook::Add(FailedCall call, const Error& error) {
   wire::ErrorStory story;
   const char* name = strerrorname_np(ToErrno(error.code));
   story.set_errno_name(name == nullptr ? "EIO" : name);
-  story.set_operation(call.operation);
+  story.set_operation(Shortened(call.operation, kOperationBytesMax));
   story.set_inode(call.inode);
   story.set_path(Shortened(call.path, kPathShownMax));
   story.set_pid(call.pid);

@@ -26,7 +26,7 @@ struct FailedCall {
 class ErrorBook {
  public:
   // Of all texts of a story together, so that some stories fit on every page.
-  static constexpr size_t kStoryBytesMax = 16 * 1024;
+  static constexpr size_t kStoryBytesMax = 20 * 1024;
   // A value of an extended attribute may have 64 KiB.
   static constexpr size_t kPageBytesMax = 60 * 1024;
 

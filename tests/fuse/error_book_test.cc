@@ -105,7 +105,7 @@ TEST(ErrorBookTest, PagesFitAnAttributeAndTellAll) {
     EXPECT_LE(page.ByteSizeLong(), 64u * 1024);
     for (const wire::ErrorStory& story : page.stories()) {
       EXPECT_EQ(story.number(), ++told);
-      EXPECT_LE(story.ByteSizeLong(), ErrorBook::kStoryBytesMax + 4096);
+      EXPECT_LE(story.ByteSizeLong(), ErrorBook::kStoryBytesMax);
     }
     known = told;
     more = page.more();
