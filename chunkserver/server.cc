@@ -142,7 +142,7 @@ Result<Replica*> ChunkServer::Registered(const wire::RegisterServerReply& reply)
     answerer_.replica = replica_.get();
     answerer_.blocks = &*blocks_;
   }
-  const Result<void> installed = replica_->InstallMap(reply.map());
+  const Result<void> installed = replica_->Registered(reply.map());
   if (!installed) return Fail(installed.error());
   return replica_.get();
 }
@@ -169,6 +169,7 @@ void ChunkServer::LookAtStores() {
 }
 
 asio::awaitable<void> ChunkServer::SessionEnded(SessionId session) {
+  replica_->SessionEnded(session);
   const Result<void> dropped = co_await blocks_->DropTags(session);
   // They are looked for again later.
   if (!dropped) spdlog::debug("writes of a session: {}", dropped.error().ToString());
@@ -178,7 +179,9 @@ asio::awaitable<void> ChunkServer::ForgetSessions() {
   while (!stopped_) {
     co_await stopping_.WaitFor(kForgetEveryMs);
     if (stopped_) co_return;
-    for (const SessionId session : stores_->TaggedSessions()) {
+    std::vector<SessionId> sessions = stores_->TaggedSessions();
+    for (const SessionId session : replica_->DroppingSessions()) sessions.push_back(session);
+    for (const SessionId session : sessions) {
       const Result<bool> live = co_await link_.IsLive(session);
       if (live && !*live) co_await SessionEnded(session);
     }

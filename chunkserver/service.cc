@@ -152,11 +152,10 @@ asio::awaitable<Result<rpc::Reply>> ChunkService::StatBlocks(rpc::Call call) {
 asio::awaitable<Result<rpc::Reply>> ChunkService::Drop(rpc::Call call) {
   const auto request = rpc::Parse<wire::DropRequest>(call.body);
   if (!request) co_return Fail(request.error());
-  const SessionId session{request->session()};
-  const PoolId pool{request->pool()};
-  const DataId data{request->data()};
-  const Result<void> dropped =
-      co_await answerer_.replica->Drop(session, pool, data, request->from_index());
+  const DropRequest drop{
+      SessionId{request->session()}, request->number(),       request->epoch(),
+      PoolId{request->pool()},       DataId{request->data()}, request->from_index()};
+  const Result<void> dropped = co_await answerer_.replica->Drop(drop);
   if (!dropped) co_return Fail(dropped.error());
   co_return rpc::ReplyWith(wire::DropReply());
 }

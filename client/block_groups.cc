@@ -148,6 +148,8 @@ asio::awaitable<Result<void>> BlockIo::DropAt(ServerId server, BlockKey from, De
     request.set_pool(Raw(from.pool));
     request.set_data(Raw(from.data));
     request.set_from_index(from.index);
+    request.set_number(++drops_sent_);
+    request.set_epoch(Raw(view().epoch()));
     auto answer =
         co_await Send(server, wire::CHUNK_DROP, request.SerializeAsString(), {}, retry.left_ms());
     if (answer) co_return Result<void>();
@@ -156,6 +158,7 @@ asio::awaitable<Result<void>> BlockIo::DropAt(ServerId server, BlockKey from, De
       co_return Result<void>();  // it holds nothing that counts; when it returns it is compared
     }
     story.Add(server, answer.error());
+    if (WantsNewMap(answer.code())) maps_.Refresh();
     if (answer.code() == Errc::kFenced || !MayRetry(answer.code()) ||
         !co_await retry.Pause(maps_.changed())) {
       co_return Fail(story.Tell("drop from", from, chunks_, answer.error()));

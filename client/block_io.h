@@ -97,6 +97,7 @@ class BlockIo {
   MapKeeper& maps_;
   ChunkLinks& chunks_;
   WriteChannels channels_;
+  uint64_t drops_sent_ = 0;
   Limiter requests_;
   Limiter bytes_;
   Buffer zeros_;

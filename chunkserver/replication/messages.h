@@ -52,4 +52,14 @@ struct WriteOrder {
   bool sync = false;
 };
 
+// A client's order to remove the blocks of a data id from index `from` on.
+struct DropRequest {
+  SessionId session{0};
+  uint64_t number = 0;  // of the session's drops; 0: not said
+  uint64_t epoch = 0;   // of the map by which it was sent
+  PoolId pool{0};
+  DataId data{0};
+  uint32_t from = 0;
+};
+
 }  // namespace ringfs::chunkserver

@@ -14,11 +14,17 @@ Replica::Replica(ServerId self, Seams seams)
       drops_(seams.executor) {}
 
 Result<void> Replica::InstallMap(const wire::ClusterMap& map) {
+  drop_order_.Learn(context_.self, context_.map, map);
   const auto changed = context_.map.Install(map, context_.Now());
   if (!changed) return Fail(changed.error());
   for (const BucketKey& bucket : *changed) context_.states.At(bucket).changed().NotifyAll();
   sync_.Look(*changed);
   return {};
+}
+
+Result<void> Replica::Registered(const wire::ClusterMap& map) {
+  drop_order_.Registered(map.epoch());
+  return InstallMap(map);
 }
 
 void Replica::RenewLease(int64_t sent_ms, int64_t lease_ms) {
@@ -36,16 +42,17 @@ asio::awaitable<void> Replica::HeartbeatAnswered(int64_t sent_ms, int64_t lease_
   if (context_.map.epoch() >= epoch) RenewLease(sent_ms, lease_ms);
 }
 
-asio::awaitable<Result<void>> Replica::Drop(SessionId session, PoolId pool, DataId data,
-                                            uint32_t from) {
-  const Result<void> admitted = co_await context_.fence.Admit(session);
+asio::awaitable<Result<void>> Replica::Drop(DropRequest request) {
+  const Result<void> admitted = co_await context_.fence.Admit(request.session);
   if (!admitted) co_return admitted;
-  if (!context_.fence.IsLive(session)) co_return Fail(Errc::kFenced);
+  if (!context_.fence.IsLive(request.session)) co_return Fail(Errc::kFenced);
   if (!context_.lease.Valid(context_.Now())) {
     co_return Fail(Errc::kNotServing, "no contact with the master");
   }
-  const Fence::Change change(context_.fence, session);
-  co_return co_await Collect(pool, data, from);
+  const Result<void> begun = drop_order_.Begin(request.session, request.number, request.epoch);
+  if (!begun) co_return begun;
+  const Fence::Change change(context_.fence, request.session);
+  co_return co_await Collect(request.pool, request.data, request.from);
 }
 
 asio::awaitable<Result<void>> Replica::Collect(PoolId pool, DataId data, uint32_t from) {

@@ -212,6 +212,33 @@ TEST_F(ServerTest, RemovesGarbage) {
   EXPECT_EQ(*Read(1), "");
 }
 
+TEST_F(ServerTest, ADelayedDropRemovesNothingNewer) {
+  StartThree();
+  master_.SetMembers({{1, kServes}, {2, kServes}});
+  ASSERT_EQ(Write(1, "before"), Errc::kOk);
+  wire::DropRequest drop;
+  drop.set_session(kSession);
+  drop.set_pool(1);
+  drop.set_data(Raw(kBlock.data));
+  drop.set_epoch(master_.map.epoch());
+  wire::DropRequest again = drop;
+  drop.set_number(1);
+  again.set_number(2);
+  for (const uint32_t server : {1, 2}) ASSERT_TRUE(Call(server, wire::CHUNK_DROP, again));
+  ASSERT_EQ(*Read(1), "");
+  ASSERT_EQ(Write(1, "behind"), Errc::kOk);
+
+  EXPECT_EQ(Call(1, wire::CHUNK_DROP, drop).code(), Errc::kVersionMismatch);
+  EXPECT_EQ(*Read(1), "behind");
+
+  // Server 3 takes a place that it did not have when the drop was sent.
+  master_.SetMembers({{3, wire::MEMBER_SYNCING}, {1, kServes}});
+  const wire::Bucket& bucket = master_.map.tables(0).buckets(0);
+  ASSERT_TRUE(RunUntil([&] { return bucket.states(0) == kServes; }));
+  EXPECT_EQ(Call(3, wire::CHUNK_DROP, again).code(), Errc::kStaleEpoch);
+  EXPECT_EQ(*Read(3), "behind");
+}
+
 TEST_F(ServerTest, KeepsItsIdentityAndItsBlocksOverARestart) {
   StartThree();
   master_.SetMembers({{1, kServes}});

@@ -194,6 +194,27 @@ TEST(FileTest, ATruncateThatRunsOutOfTimeIsFinishedLater) {
   world.RunUntil([&] { return !world.master.files[Raw(inode)].has_cut(); });
 }
 
+TEST(FileTest, ADropThatIsSentAgainHasAHigherNumber) {
+  World world;
+  ASSERT_TRUE(world.Connect());
+  const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Write(file.handle, 0, Noise(2 * kBlock, 1)));
+  int lost = 0;
+  world.chunks1.lose_answer = [&](uint32_t method) {
+    return method == wire::CHUNK_DROP && lost++ == 0;
+  };
+  AttributeChange change;
+  change.size = 10;
+
+  ASSERT_TRUE(world.Await(world.fs->SetAttributes(InodeId{file.attributes.inode()}, change, {})));
+
+  const std::vector<wire::DropRequest>& drops = world.chunks1.drops;
+  ASSERT_EQ(drops.size(), 2u);
+  EXPECT_LT(0u, drops[0].number());
+  EXPECT_LT(drops[0].number(), drops[1].number());
+  EXPECT_EQ(drops[1].epoch(), world.master.map.epoch());
+}
+
 TEST(FileTest, AppendsAtTheEndThatTheMasterTells) {
   World world;
   ASSERT_TRUE(world.Connect());
