@@ -39,8 +39,8 @@ Result<std::optional<StoreIdentity>> Look(Disk& disk, bool accept_new) {
 }
 
 Result<void> AddStore(StoreSet& set, const std::string& path, const DirectoryIdentity& identity,
-                      const StoreOptions& options) {
-  Result<std::unique_ptr<Disk>> disk = OpenPosixDisk(path);
+                      const StoreOptions& options, const DiskFigures& figures) {
+  Result<std::unique_ptr<Disk>> disk = OpenPosixDisk(path, figures);
   if (!disk) return Fail(disk.error());
   const Result<StoreIdentity> found = ReadIdentity(**disk);
   StoreExpectation expected;
@@ -82,14 +82,14 @@ Result<DirectoryIdentity> ReadDirectories(const std::vector<std::string>& paths,
 
 Result<std::unique_ptr<StoreSet>> OpenDirectories(
     const std::vector<std::string>& paths, const DirectoryIdentity& identity,
-    std::function<BucketId(const BlockKey&)> bucket_of) {
+    std::function<BucketId(const BlockKey&)> bucket_of, const DiskFigures& figures) {
   StoreOptions options;
   options.bucket_of = bucket_of;
   auto set = std::make_unique<StoreSet>(std::move(bucket_of));
   std::optional<Error> first;
   size_t open = 0;
   for (const std::string& path : paths) {
-    const Result<void> added = AddStore(*set, path, identity, options);
+    const Result<void> added = AddStore(*set, path, identity, options, figures);
     if (added) {
       ++open;
       continue;

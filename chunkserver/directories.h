@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "chunkserver/store/posix_disk.h"
 #include "chunkserver/store/store_set.h"
 #include "common/result.h"
 
@@ -26,7 +27,7 @@ Result<DirectoryIdentity> ReadDirectories(const std::vector<std::string>& paths,
 // kIo and others: none is left, with the first reason.
 Result<std::unique_ptr<StoreSet>> OpenDirectories(
     const std::vector<std::string>& paths, const DirectoryIdentity& identity,
-    std::function<BucketId(const BlockKey&)> bucket_of);
+    std::function<BucketId(const BlockKey&)> bucket_of, const DiskFigures& figures = {});
 
 std::string ToHex(const std::string& bytes);
 // Empty when it is not hexadecimal.

@@ -8,6 +8,8 @@
 #include "common/async.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/metrics_server.h"
+#include "proto/chunk.pb.h"
 
 namespace {
 
@@ -17,24 +19,30 @@ using ringfs::chunkserver::ServerOptions;
 
 constexpr char kName[] = "ringfs-chunkserver";
 
-void AddFlags(CLI::App& app, ServerOptions& options) {
+void AddFlags(CLI::App& app, ServerOptions& options, std::string& metrics) {
   app.add_option("--data", options.directories, "directory for blocks; may be given several times")
       ->required()
       ->type_name("DIR");
   app.add_option("--listen", options.listen, "address to listen on; port 0 picks a free one")
       ->required()
+      ->check(ringfs::IsHostPort())
       ->type_name("HOST:PORT");
   app.add_option("--master", options.masters, "where the master is")
       ->required()
+      ->check(ringfs::IsHostPort())
       ->delimiter(',')
       ->type_name("HOST:PORT");
   app.add_option(
          "--advertise", options.advertise,
          "address that clients and other servers connect to; what it listens on if not given")
+      ->check(ringfs::IsHostPort())
       ->type_name("HOST:PORT");
   app.add_option("--zone", options.zone, "failure domain above the host")->type_name("NAME");
   app.add_option("--weight", options.weight, "share of the data, 100 for an ordinary server")
       ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--metrics", metrics, "where to tell figures to Prometheus, over HTTP")
+      ->check(ringfs::IsHostPort())
+      ->type_name("HOST:PORT");
   app.add_flag("--new", options.accept_new, "take data directories that are not empty as new ones");
 }
 
@@ -66,8 +74,21 @@ int main(int argc, char** argv) {
   ringfs::IgnoreBrokenPipes();
   ServerOptions options;
   CLI::App app("Stores blocks of a ringfs cluster.", kName);
-  AddFlags(app, options);
+  std::string metrics_address;
+  AddFlags(app, options, metrics_address);
   if (const auto end = ringfs::ParseFlags(app, argc, argv)) return *end;
+
+  ringfs::Metrics metrics;
+  ringfs::CallMetrics calls(
+      metrics, ringfs::CallMetrics::KindsOf(*ringfs::wire::ChunkMethod_descriptor(), "CHUNK_"));
+  options.metrics = &metrics;
+  options.calls = &calls;
+  std::unique_ptr<ringfs::MetricsServer> metrics_server;
+  if (!metrics_address.empty()) {
+    auto started = ringfs::MetricsServer::Start(metrics_address, metrics);
+    if (!started) return ringfs::FailToStart(kName, started.error());
+    metrics_server = *std::move(started);
+  }
 
   ringfs::SystemClock clock;
   asio::io_context io(1);

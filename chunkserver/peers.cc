@@ -43,6 +43,11 @@ Result<std::shared_ptr<rpc::Channel>> Peers::ChannelTo(ServerId to) {
   return connection.channel;
 }
 
+void Peers::CountIn(Metrics& metrics) {
+  failures_ = &metrics.AddCounter("ringfs_replication_failures_total",
+                                  "Changes that did not reach another member at the first try.");
+}
+
 asio::awaitable<Result<void>> Peers::Replicate(ServerId to, Replication message,
                                                int64_t timeout_ms) {
   const auto channel = ChannelTo(to);
@@ -50,6 +55,7 @@ asio::awaitable<Result<void>> Peers::Replicate(ServerId to, Replication message,
   std::string body = ToWire(message).SerializeAsString();
   const auto answer = co_await (*channel)->Call(wire::CHUNK_REPLICATE, std::move(body),
                                                 std::move(message.change.data), timeout_ms);
+  if (!answer && failures_ != nullptr) failures_->Add();
   if (!answer) co_return Fail(answer.error());
   co_return Result<void>();
 }

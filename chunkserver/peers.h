@@ -28,6 +28,7 @@ class Peers final : public Members {
                                           int64_t timeout_ms) override;
   asio::awaitable<Result<BlockCopy>> Fetch(ServerId to, BlockKey key, int64_t timeout_ms) override;
 
+  void CountIn(Metrics& metrics);
   void SetIdentity(std::string cluster_id) { cluster_id_ = std::move(cluster_id); }
   // Calls in flight and later ones fail.
   void Close();
@@ -44,6 +45,7 @@ class Peers final : public Members {
   std::string cluster_id_;
   std::unordered_map<ServerId, Connection> connections_;
   bool closed_ = false;
+  Counter* failures_ = nullptr;  // null: nobody counts
 };
 
 }  // namespace ringfs::chunkserver

@@ -31,6 +31,12 @@ std::function<BucketId(const BlockKey&)> BucketsOf(const wire::ClusterMap& map) 
   };
 }
 
+rpc::ServerOptions CountedBy(CallMetrics* calls) {
+  rpc::ServerOptions options;
+  options.metrics = calls;
+  return options;
+}
+
 // "0.0.0.0:7" cannot be connected to from elsewhere; the host's name can, one hopes.
 std::string Reachable(const std::string& bound) {
   for (const std::string any : {"0.0.0.0:", "[::]:"}) {
@@ -54,8 +60,13 @@ ChunkServer::ChunkServer(asio::any_io_executor executor, const Clock& clock, Ser
       peers_(executor,
              [this](ServerId server) { return replica_->context().map.AddressOf(server); }),
       service_(answerer_),
-      rpc_server_(executor, service_),
-      stopping_(executor) {}
+      rpc_server_(executor, service_, CountedBy(options_.calls)),
+      stopping_(executor) {
+  answerer_.metrics = options_.metrics;
+  if (options_.metrics == nullptr) return;
+  figures_.emplace(*options_.metrics);
+  peers_.CountIn(*options_.metrics);
+}
 
 ChunkServer::~ChunkServer() { disk_pool_.join(); }
 
@@ -89,11 +100,14 @@ Result<void> ChunkServer::OpenStores(const wire::ClusterMap& map) {
                 options_.directories.front() + " belongs to another cluster than the master's");
   }
   identity_.cluster = cluster;
-  auto stores = OpenDirectories(options_.directories, identity_, BucketsOf(map));
+  DiskFigures disk;
+  if (figures_) disk = figures_->disk;
+  auto stores = OpenDirectories(options_.directories, identity_, BucketsOf(map), disk);
   if (!stores) return Fail(stores.error());
   stores_ = std::move(*stores);
   blocks_.emplace(disk_pool_, *stores_);
   blocks_->LookForFailures();
+  if (figures_) blocks_->CountIn(*figures_->corrupt_blocks);
   peers_.SetIdentity(map.cluster_id());
   answerer_.cluster_id = map.cluster_id();
   answerer_.uuid = FromHex(identity_.server);
@@ -122,10 +136,12 @@ wire::ServerUsage ChunkServer::Usage() {
     if (status.error) usage.set_failed_stores(usage.failed_stores() + 1);
   }
   const Result<StoreUsage> sum = stores_->Usage();
+  if (!sum && figures_) figures_->Update(usage);
   if (!sum) return usage;  // no store is left, which the number of failed ones says
   usage.set_capacity_bytes(sum->capacity_bytes);
   usage.set_used_bytes(sum->used_bytes);
   usage.set_blocks(sum->blocks);
+  if (figures_) figures_->Update(usage);
   return usage;
 }
 

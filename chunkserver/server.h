@@ -15,8 +15,10 @@
 #include "chunkserver/peers.h"
 #include "chunkserver/service.h"
 #include "chunkserver/store_blocks.h"
+#include "chunkserver/store_figures.h"
 #include "common/async.h"
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/rpc/server.h"
 
 namespace ringfs::chunkserver {
@@ -30,6 +32,8 @@ struct ServerOptions {
   uint32_t weight = 100;
   bool accept_new = false;  // directories that are not empty
   uint32_t disk_threads = 16;
+  Metrics* metrics = nullptr;  // live longer; null: nobody counts
+  CallMetrics* calls = nullptr;
 };
 
 // A whole chunkserver.
@@ -79,6 +83,7 @@ class ChunkServer final : private LinkedServer {
   MasterLink link_;
   Peers peers_;
   std::unique_ptr<Replica> replica_;
+  std::optional<StoreFigures> figures_;
   Answerer answerer_;
   ChunkService service_;
   rpc::Server rpc_server_;

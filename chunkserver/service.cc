@@ -43,6 +43,9 @@ asio::awaitable<Result<rpc::Reply>> ChunkService::Handle(std::shared_ptr<rpc::Pe
       co_return Hello(call);
     case wire::CHUNK_STATUS:
       co_return Status();
+    case wire::CHUNK_STATS:
+      if (answerer_.metrics == nullptr) co_return Fail(Errc::kNotSupported, "nobody counts");
+      co_return rpc::ReplyWith(answerer_.metrics->Read());
     case wire::CHUNK_SYNC_ALL:
       co_return co_await SyncAll();
     case wire::CHUNK_REPLICATE:

@@ -6,6 +6,7 @@
 
 #include "chunkserver/replication/replica.h"
 #include "chunkserver/store_blocks.h"
+#include "common/metrics.h"
 #include "common/rpc/server.h"
 
 namespace ringfs::chunkserver {
@@ -17,6 +18,7 @@ struct Answerer {
   std::string cluster_id;
   std::string uuid;
   std::string address;
+  const Metrics* metrics = nullptr;  // null: nobody counts
 };
 
 // The calls of proto/chunk.proto: from clients, other chunkservers and administrators.

@@ -90,15 +90,17 @@ asio::awaitable<Result<BlockData>> StoreBlocks::Read(BlockKey key, uint32_t offs
                                                      uint32_t length) {
   if (length <= kMovedHereBytes) {
     Result<BlockData> data = ReadFrom(stores_, key, offset, length, Patience::kNow);
-    if (data || data.code() != Errc::kWouldBlock) co_return data;
+    if (data || data.code() != Errc::kWouldBlock) co_return Counted(std::move(data));
   }
   auto job = [&] { return ReadFrom(stores_, key, offset, length, Patience::kWait); };
-  co_return co_await RunOn(pool_, std::move(job));
+  Result<BlockData> read = co_await RunOn(pool_, std::move(job));
+  co_return Counted(std::move(read));
 }
 
 asio::awaitable<Result<BlockCopy>> StoreBlocks::ReadCopy(BlockKey key) {
   auto job = [&] { return CopyFrom(stores_, key); };
-  co_return co_await RunOn(pool_, std::move(job));
+  Result<BlockCopy> copy = co_await RunOn(pool_, std::move(job));
+  co_return Counted(std::move(copy));
 }
 
 asio::awaitable<Result<BlockInfo>> StoreBlocks::Stat(BlockKey key) {

@@ -7,6 +7,7 @@
 
 #include "chunkserver/replication/seams.h"
 #include "chunkserver/store/store_set.h"
+#include "common/metrics.h"
 
 namespace ringfs::chunkserver {
 
@@ -31,6 +32,9 @@ class StoreBlocks final : public LocalBlocks {
   std::optional<LastWrite> LastTag(SessionId session, uint32_t channel) override;
   bool MayMiss(PoolId pool, BucketId bucket) override;
 
+  // Counts blocks that were found damaged when they were read. Borrowed.
+  void CountIn(Counter& corrupt) { corrupt_ = &corrupt; }
+
   asio::awaitable<Result<void>> SyncAll();
   // Forgets the writes of a session that is no more.
   asio::awaitable<Result<void>> DropTags(SessionId session);
@@ -40,9 +44,17 @@ class StoreBlocks final : public LocalBlocks {
   StoreSet& stores() { return stores_; }
 
  private:
+  // `result`, counted if it tells of a damaged block.
+  template <typename T>
+  Result<T> Counted(Result<T> result) const {
+    if (corrupt_ != nullptr && result.code() == Errc::kCorrupted) corrupt_->Add();
+    return result;
+  }
+
   asio::thread_pool& pool_;
   StoreSet& stores_;
   size_t stores_out_ = 0;
+  Counter* corrupt_ = nullptr;
 };
 
 }  // namespace ringfs::chunkserver

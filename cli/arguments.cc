@@ -11,6 +11,16 @@
 namespace ringfs::cli {
 namespace {
 
+CLI::Validator IsSession() {
+  return CLI::Validator(
+      [](std::string& value) {
+        const bool digits = value.find_first_not_of("0123456789") == std::string::npos;
+        return digits && value != "0" ? std::string()
+                                      : "'" + Printable(value) + "' is not the number of a session";
+      },
+      "");
+}
+
 // The parser, and what it fills.
 //
 // Invariant: the parser refers to members; neither moves.
@@ -90,7 +100,9 @@ void CommandLine::AddShows() {
       ->required();
   where->add_flag("--all", arguments_.all, "all blocks of a long file");
   CLI::App* sessions = AddQuery(&app_, "sessions", "Who has it mounted", Action::kSessions);
-  for (CLI::App* command : {status, ring, where, sessions}) {
+  CLI::App* stats = AddQuery(&app_, "stats", "The figures of the master and of each chunkserver",
+                             Action::kStats);
+  for (CLI::App* command : {status, ring, where, sessions, stats}) {
     command->add_flag("--json", json_, "for programs");
   }
   CLI::App* sync =
@@ -133,7 +145,7 @@ void CommandLine::AddLocks() {
       AddQuery(locks, "break", "End a session, and so free its locks", Action::kBreakLocks);
   break_locks->add_option("SESSION", arguments_.session, "its number")
       ->required()
-      ->check(CLI::PositiveNumber);
+      ->check(IsSession());
 }
 
 Result<Arguments> CommandLine::Parse(const std::vector<std::string>& words) {
@@ -149,6 +161,9 @@ Result<Arguments> CommandLine::Parse(const std::vector<std::string>& words) {
     if (app_.get_subcommands().empty() && !words.empty() && !words[0].starts_with('-')) {
       return Fail(Errc::kInvalid,
                   "unknown command '" + Printable(words[0]) + "' (--help lists them)");
+    }
+    if (app_.get_subcommands().empty() && !words.empty()) {
+      return Fail(Errc::kInvalid, "unknown flag '" + Printable(words[0]) + "' (--help lists them)");
     }
     return Fail(Errc::kInvalid, Printable(wrong.what()) + " (--help says more)");
   }

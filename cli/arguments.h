@@ -25,6 +25,7 @@ enum class Action {
   kSync,
   kExplain,
   kBackup,
+  kStats,
 };
 
 // What the command line asks for.

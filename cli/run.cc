@@ -52,6 +52,8 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
       return ShowSessions(master, arguments.output);
     case Action::kSync:
       return SyncAll(master);
+    case Action::kStats:
+      return ShowStats(master, arguments.output);
     case Action::kBackup:
       return Backup(master, arguments.backup_file);
     case Action::kHelp:

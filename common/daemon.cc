@@ -9,6 +9,7 @@
 
 #include "common/async.h"
 #include "common/log.h"
+#include "common/rpc/address.h"
 
 namespace ringfs {
 
@@ -28,6 +29,15 @@ std::optional<int> ParseFlags(CLI::App& app, int argc, char** argv) {
   }
   RINGFS_CHECK(StartLog(app.get_name(), level));
   return std::nullopt;
+}
+
+CLI::Validator IsHostPort() {
+  return CLI::Validator(
+      [](std::string& value) {
+        const Result<rpc::HostPort> parsed = rpc::ParseHostPort(value);
+        return parsed ? std::string() : parsed.error().detail;
+      },
+      "");
 }
 
 int FailToStart(std::string_view program, const Error& error) {

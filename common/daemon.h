@@ -17,6 +17,9 @@ namespace ringfs {
 // 2 with one line on stderr when the flags are wrong.
 std::optional<int> ParseFlags(CLI::App& app, int argc, char** argv);
 
+// Of an option: its value is to be HOST:PORT.
+CLI::Validator IsHostPort();
+
 // One line on stderr that says why the program cannot do its work, "PROGRAM: DETAIL"; returns the
 // exit status, 1.
 int FailToStart(std::string_view program, const Error& error);

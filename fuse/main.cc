@@ -23,6 +23,7 @@
 #include "common/async.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/metrics_server.h"
 #include "fuse/mount.h"
 #include "fuse/options.h"
 #include "fuse/session.h"
@@ -155,6 +156,11 @@ class Program {
     }
     filesystem_ = std::move(*filesystem);
     mount_.emplace(context_.get_executor(), *filesystem_);
+    if (!options_.metrics.empty()) {
+      auto metrics = MetricsServer::Start(options_.metrics, mount_->metrics);
+      if (!metrics) co_return Fail(metrics.error());
+      metrics_server_ = std::move(*metrics);
+    }
     mount_->atime = options_.atime;
     mount_->read_only = options_.read_only;
     mount_->caching = options_.caching;
@@ -220,6 +226,7 @@ class Program {
   bool finishing_ = false;
   std::unique_ptr<client::Filesystem> filesystem_;
   std::optional<Mount> mount_;
+  std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<Session> session_;
 };
 

@@ -94,12 +94,12 @@ Buffer Mount::KeepRequest(const char* bytes, size_t size) {
   return request.Slice(static_cast<size_t>(bytes - start), size);
 }
 
-uint64_t Mount::RequestNode() const {
+RequestSubject Mount::Subject() const {
   fuse_in_header header;
   const Buffer& request = session->current_request();
-  if (request.size() < sizeof(header)) return 0;
+  if (request.size() < sizeof(header)) return {};
   std::memcpy(&header, request.data(), sizeof(header));
-  return header.nodeid;
+  return RequestSubject{header.nodeid, header.opcode, request.size()};
 }
 
 bool Mount::OrdersKillSetIds() const {

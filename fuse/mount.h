@@ -7,10 +7,12 @@
 
 #include "client/filesystem.h"
 #include "common/buffer.h"
+#include "common/call_metrics.h"
 #include "fuse/error_book.h"
 #include "fuse/kernel_cache.h"
 #include "fuse/known_paths.h"
 #include "fuse/reply.h"
+#include "fuse/request_kinds.h"
 
 struct fuse_req;
 struct fuse_entry_param;
@@ -21,6 +23,13 @@ namespace ringfs::fuse {
 class Session;
 
 enum class Atime { kRelatime, kNoatime, kStrict };
+
+// What a request of the kernel is about.
+struct RequestSubject {
+  uint64_t node = 0;  // the kernel's number of the inode, or of the folder
+  uint32_t kind = 0;  // of RequestKinds()
+  size_t bytes = 0;   // of all of it
+};
 
 // What the operations work on; libfuse's user data.
 //
@@ -38,6 +47,8 @@ class Mount {
   bool read_only = false;
   KnownPaths paths;
   ErrorBook errors;
+  Metrics metrics;
+  CallMetrics calls{metrics, RequestKinds()};
 
   // The kernel's number 1 is the root of the mount, whatever inode that is.
   InodeId ToInode(uint64_t node) const {
@@ -65,9 +76,8 @@ class Mount {
   Buffer KeepRequest(const char* bytes, size_t size);
   // Whether KeepRequest() was called since the last time.
   bool TakeRequestKept() { return std::exchange(request_kept_, false); }
-  // The kernel's number of the inode, or of the folder, that the request that is being handed out is
-  // about.
-  uint64_t RequestNode() const;
+  // Of the request that is being handed out.
+  RequestSubject Subject() const;
   // Whether the request that is being handed out orders set-id bits to be cleared.
   bool OrdersKillSetIds() const;
 

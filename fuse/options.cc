@@ -120,6 +120,8 @@ Result<void> ParseOption(const std::string& option, MountOptions* options) {
     options->sync_on_close = true;
   } else if (name == "log" && !value.empty()) {
     options->log_file = value;
+  } else if (name == "metrics" && !value.empty()) {
+    options->metrics = value;
   } else if (name == "log_level") {
     options->log_level = value;
   } else if (name == "subdir" && !value.empty()) {
@@ -209,6 +211,7 @@ options:
   dirty=MIB             memory for writes that are held back (64)
   sync_on_close         close(2) returns when what was written is stored
   log=FILE              append the log there; default: stderr in the foreground, else the system log
+  metrics=HOST:PORT     tell figures there to Prometheus, over HTTP
   log_level=LEVEL       trace, debug, info, warn or error (info)
   defaults, auto, noauto, nofail, _netdev, user, x-..., comment=...
                         meant for others, accepted and ignored

@@ -29,6 +29,7 @@ struct MountOptions {
   bool caching = true;
   size_t max_dirty_bytes = 64 << 20;
   bool sync_on_close = false;
+  std::string metrics;   // HOST:PORT to tell figures at; empty: nowhere
   std::string log_file;  // empty: stderr in the foreground, the system's log else
   std::string log_level = "info";
   std::vector<std::string> kernel;  // passed on to libfuse as they are: suid, nodev, ...

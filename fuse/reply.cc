@@ -26,12 +26,20 @@ struct Reply::State {
   const char* name = "";
   std::string entry;
   uint64_t node = 0;
+  uint32_t kind = 0;
+  size_t bytes = 0;
+  int64_t began_ns = 0;
   int32_t thread = 0;
   bool answered = false;
   bool watched = false;
   bool has_interrupt = false;
   client::Interrupt interrupt;
   std::weak_ptr<State> self;
+
+  void End(bool failed, size_t bytes_out) {
+    answered = true;
+    mount->calls.Ended(kind, failed, bytes, bytes_out, SystemClock().MonotonicNs() - began_ns);
+  }
 };
 
 namespace {
@@ -57,7 +65,12 @@ Reply::Reply(Mount& mount, fuse_req* request, const char* name, std::string entr
     : state_(std::make_shared<State>()) {
   state_->mount = &mount;
   state_->entry = std::move(entry);
-  state_->node = mount.RequestNode();
+  const RequestSubject subject = mount.Subject();
+  state_->node = subject.node;
+  state_->kind = subject.kind;
+  state_->bytes = subject.bytes;
+  state_->began_ns = SystemClock().MonotonicNs();
+  mount.calls.Begun();
   state_->request = request;
   state_->name = name;
   state_->thread = fuse_req_ctx(request)->pid;
@@ -68,7 +81,7 @@ Reply::Reply(Mount& mount, fuse_req* request, const char* name, std::string entr
     static asio::awaitable<void> Run(std::shared_ptr<State> state) {
       while (!state->answered) {
         if (IsDying(state->thread)) {
-          state->answered = true;
+          state->End(true, 0);
           fuse_reply_err(state->request, EINTR);
           co_return;
         }
@@ -99,14 +112,14 @@ void Reply::InterruptWith(client::Interrupt interrupt) {
   if (fuse_req_interrupted(state_->request)) state_->interrupt.Raise();
 }
 
-fuse_req* Reply::Take() {
+fuse_req* Reply::Take(bool failed, size_t bytes) {
   if (state_->answered) return nullptr;
-  state_->answered = true;
+  state_->End(failed, bytes);
   return state_->request;
 }
 
 void Reply::Errno(int number) {
-  if (fuse_req* request = Take()) fuse_reply_err(request, number);
+  if (fuse_req* request = Take(number != 0)) fuse_reply_err(request, number);
 }
 
 void Reply::Ok() { Errno(0); }
@@ -184,11 +197,15 @@ void Reply::Link(const std::string& target) {
 }
 
 void Reply::Bytes(std::span<const char> bytes) {
-  if (fuse_req* request = Take()) fuse_reply_buf(request, bytes.data(), bytes.size());
+  if (fuse_req* request = Take(false, bytes.size())) {
+    fuse_reply_buf(request, bytes.data(), bytes.size());
+  }
 }
 
 void Reply::Pieces(const std::vector<Buffer>& pieces) {
-  fuse_req* request = Take();
+  size_t bytes = 0;
+  for (const Buffer& piece : pieces) bytes += piece.size();
+  fuse_req* request = Take(false, bytes);
   if (request == nullptr) return;
   std::vector<iovec> vectors;
   vectors.reserve(pieces.size());

@@ -65,7 +65,7 @@ class Reply {
  private:
   struct State;
   // The request, if it still waits for its answer; from here on it does not.
-  fuse_req* Take();
+  fuse_req* Take(bool failed = false, size_t bytes = 0);
   // The inode under the name of the request was found or made.
   void Found(uint64_t inode);
   void Remember(const ringfs::Error& error);

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/metrics_server.h"
 #include "common/rpc/server.h"
 #include "master/cluster/ring_membership.h"
 #include "master/service/format.h"
@@ -35,6 +36,7 @@ struct Flags {
   std::string data;
   std::string listen;
   std::string restore;
+  std::string metrics;
   std::optional<uint32_t> replicas;
   std::optional<uint32_t> bucket_bits;
   uint32_t initial_servers = 1;
@@ -48,11 +50,15 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->type_name("DIR");
   CLI::Option* listen =
       app.add_option("--listen", flags.listen, "Address to serve on; port 0 picks a free one")
+          ->check(IsHostPort())
           ->type_name("HOST:PORT");
   app.add_option("--restore", flags.restore,
                  "Make the new data directory from a file of `ringfs backup`, and end")
       ->type_name("FILE")
       ->excludes(listen);
+  app.add_option("--metrics", flags.metrics, "Where to tell figures to Prometheus, over HTTP")
+      ->check(IsHostPort())
+      ->type_name("HOST:PORT");
   app.add_option("--replicas", flags.replicas, "Copies of each block; for a new data directory [2]")
       ->check(CLI::Range(1, 16));
   app.add_option("--bucket-bits", flags.bucket_bits, "2^N buckets; for a new data directory [14]")
@@ -108,8 +114,18 @@ int Serve(const Flags& flags) {
   const Result<std::unique_ptr<StateMachine>> state = OpenState(flags, clock);
   if (!state) return FailToStart(kProgram, state.error());
 
+  Metrics metrics;
+  CallMetrics calls(metrics, CallMetrics::KindsOf(*wire::MasterMethod_descriptor(), "MASTER_"));
+  std::unique_ptr<MetricsServer> metrics_server;
+  if (!flags.metrics.empty()) {
+    auto started = MetricsServer::Start(flags.metrics, metrics);
+    if (!started) return FailToStart(kProgram, started.error());
+    metrics_server = *std::move(started);
+  }
+
   asio::io_context io(1);
   ServiceOptions options;
+  options.metrics = &metrics;
   options.session_ttl_ms = static_cast<int64_t>(flags.session_ttl_s * 1000);
   options.seed = std::random_device()();
   options.run = uint64_t{std::random_device()()} << 32 | std::random_device()();
@@ -123,7 +139,9 @@ int Serve(const Flags& flags) {
     status = 1;
     io.stop();
   });
-  rpc::Server server(io.get_executor(), service);
+  rpc::ServerOptions server_options;
+  server_options.metrics = &calls;
+  rpc::Server server(io.get_executor(), service, server_options);
   const Result<std::string> address = server.Listen(flags.listen);
   if (!address) return FailToStart(kProgram, address.error());
   Spawn(io.get_executor(), EndBySignal(io, server, service), "end by signal");

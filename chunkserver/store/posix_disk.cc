@@ -15,6 +15,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/clock.h"
+
 namespace ringfs::chunkserver {
 namespace {
 
@@ -45,7 +47,8 @@ class Descriptor {
 
 class PosixFile final : public DiskFile {
  public:
-  PosixFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  PosixFile(Descriptor fd, std::string path, const DiskFigures& figures)
+      : fd_(std::move(fd)), path_(std::move(path)), figures_(figures) {}
 
   Result<size_t> Read(uint64_t offset, std::span<std::byte> out, Patience patience) override {
     const int flags = patience == Patience::kNow ? RWF_NOWAIT : 0;
@@ -100,7 +103,12 @@ class PosixFile final : public DiskFile {
   }
 
   Result<void> Sync() override {
-    if (::fdatasync(fd_.get()) != 0) {
+    const int64_t began_ns = SystemClock().MonotonicNs();
+    const int status = ::fdatasync(fd_.get());
+    if (figures_.sync_seconds != nullptr) {
+      figures_.sync_seconds->Observe(SystemClock().MonotonicNs() - began_ns);
+    }
+    if (status != 0) {
       // Whatever the kernel calls it, what was written is in doubt: EIO for the caller.
       return Fail(Errc::kIo, "syncing " + path_ + ": " + std::strerror(errno));
     }
@@ -139,6 +147,7 @@ class PosixFile final : public DiskFile {
  private:
   Descriptor fd_;
   std::string path_;
+  const DiskFigures figures_;
 };
 
 int FlagsOf(OpenMode mode) {
@@ -157,15 +166,16 @@ int FlagsOf(OpenMode mode) {
 
 class PosixDisk final : public Disk {
  public:
-  PosixDisk(Descriptor folder, std::string path)
-      : folder_(std::move(folder)), path_(std::move(path)) {}
+  PosixDisk(Descriptor folder, std::string path, const DiskFigures& figures)
+      : folder_(std::move(folder)), path_(std::move(path)), figures_(figures) {}
 
   Result<std::unique_ptr<DiskFile>> Open(const std::string& path, OpenMode mode) override {
     Descriptor fd(::openat(folder_.get(), path.c_str(), FlagsOf(mode) | O_CLOEXEC, 0600));
     if (fd.get() < 0) {
       return Errno("opening", Full(path));
     }
-    return std::unique_ptr<DiskFile>(std::make_unique<PosixFile>(std::move(fd), Full(path)));
+    return std::unique_ptr<DiskFile>(
+        std::make_unique<PosixFile>(std::move(fd), Full(path), figures_));
   }
 
   Result<void> MakeFolder(const std::string& path) override {
@@ -258,11 +268,12 @@ class PosixDisk final : public Disk {
 
   Descriptor folder_;
   std::string path_;
+  const DiskFigures figures_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Disk>> OpenPosixDisk(const std::string& path) {
+Result<std::unique_ptr<Disk>> OpenPosixDisk(const std::string& path, const DiskFigures& figures) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return Errno("making", path);
   }
@@ -270,7 +281,7 @@ Result<std::unique_ptr<Disk>> OpenPosixDisk(const std::string& path) {
   if (folder.get() < 0) {
     return Errno("opening", path);
   }
-  return std::unique_ptr<Disk>(std::make_unique<PosixDisk>(std::move(folder), path));
+  return std::unique_ptr<Disk>(std::make_unique<PosixDisk>(std::move(folder), path, figures));
 }
 
 }  // namespace ringfs::chunkserver

@@ -19,6 +19,8 @@ namespace ringfs::cli {
 enum class Output { kText, kJson };
 
 Result<std::string> ShowStatus(Master& master, Output output);
+// Of the master and of each chunkserver.
+Result<std::string> ShowStats(Master& master, Output output);
 Result<std::string> ShowServers(Master& master, Output output);
 Result<std::string> ShowRing(Master& master, Output output);
 Result<std::string> ShowSessions(Master& master, Output output);

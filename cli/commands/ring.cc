@@ -160,7 +160,7 @@ std::string Describe(const PoolLoad& load, const wire::ClusterMap& map) {
   return text;
 }
 
-Json ToJson(const PoolLoad& load, const wire::ClusterMap& map) {
+Json LoadToJson(const PoolLoad& load, const wire::ClusterMap& map) {
   Json json = cli::ToJson(load.pool);
   json["to_move"] = load.to_move;
   json["behind"] = load.behind;
@@ -199,7 +199,7 @@ Result<std::string> ShowRing(Master& master, Output output) {
     const Result<PoolLoad> load = LoadOf(*map, pool);
     if (!load) return Fail(load.error());
     text += (text.empty() ? "" : "\n") + Describe(*load, *map);
-    json["pools"].push_back(ToJson(*load, *map));
+    json["pools"].push_back(LoadToJson(*load, *map));
   }
   if (output == Output::kJson) return ToText(json);
   return text.empty() ? "there is no pool\n" : text;

@@ -63,6 +63,23 @@ std::string BucketsLine(const wire::StatusReply& status) {
                      status.buckets_degraded(), status.buckets_lost());
 }
 
+// What is being copied, and how long that will take if it goes on as it has.
+std::string CopiesLine(const wire::StatusReply& status) {
+  if (status.copies_left() == 0 && status.buckets_copying() == 0) return "none to be made";
+  std::string line =
+      fmt::format("{} of buckets to be made, about {}; {} being copied", status.copies_left(),
+                  Bytes(status.copies_left_bytes()), Count(status.buckets_copying(), "bucket"));
+  if (status.copying_ms() > 0 && status.copies_done() > 0) {
+    const uint64_t all = status.copies_done() + status.copies_left();
+    const double rate =
+        static_cast<double>(status.copies_done()) / static_cast<double>(status.copying_ms());
+    const double left_ms = static_cast<double>(status.copies_left()) / rate;
+    line += fmt::format("; {} done in {}, about {} to go", Percent(status.copies_done(), all),
+                        Duration(status.copying_ms()), Duration(static_cast<int64_t>(left_ms)));
+  }
+  return line;
+}
+
 std::string Describe(const wire::StatusReply& status) {
   const Health health = HealthOf(status);
   const Space space = SpaceOf(status);
@@ -80,6 +97,7 @@ std::string Describe(const wire::StatusReply& status) {
       {"pools", pools.empty() ? "none" : pools},
       {"servers", ServersLine(status)},
       {"buckets", BucketsLine(status)},
+      {"copies", CopiesLine(status)},
       {"files", fmt::format("{}, {} of content", Count(status.inodes(), "inode"),
                             Bytes(status.files_bytes()))},
       {"space", fmt::format("{} of {} used ({}), all copies counted", Bytes(space.used),

@@ -7,6 +7,7 @@
 
 #include "common/async.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/rpc/address.h"
 #include "common/rpc/connection.h"
@@ -20,6 +21,39 @@ namespace {
 // A peer whose answers wait in such an amount is not read from until it has taken them.
 constexpr size_t kPauseReadingBytes = 8u << 20;
 constexpr int64_t kAcceptPauseMs = 100;
+
+// Counts one call from here to its end, whatever that is.
+class CallCount {
+ public:
+  CallCount(CallMetrics* metrics, uint32_t method, size_t bytes_in)
+      : metrics_(metrics), method_(method), bytes_in_(bytes_in) {
+    if (metrics_ == nullptr) return;
+    metrics_->Begun();
+    began_ns_ = SystemClock().MonotonicNs();
+  }
+  CallCount(const CallCount&) = delete;
+  CallCount& operator=(const CallCount&) = delete;
+  ~CallCount() {
+    if (metrics_ == nullptr) return;
+    metrics_->Ended(method_, failed_, bytes_in_, bytes_out_,
+                    SystemClock().MonotonicNs() - began_ns_);
+  }
+
+  void Answered(const Result<Reply>& reply) {
+    failed_ = !reply;
+    if (!reply) return;
+    bytes_out_ = reply->body.size();
+    for (const Buffer& piece : reply->payload) bytes_out_ += piece.size();
+  }
+
+ private:
+  CallMetrics* metrics_;
+  uint32_t method_;
+  size_t bytes_in_;
+  size_t bytes_out_ = 0;
+  bool failed_ = true;
+  int64_t began_ns_ = 0;
+};
 
 }  // namespace
 
@@ -75,7 +109,7 @@ class Server::Accepted final : public Peer,
 
  private:
   static asio::awaitable<void> Serve(std::shared_ptr<Accepted> self, uint64_t correlation,
-                                     Call call);
+                                     Call call, size_t bytes);
   void Answer(uint64_t correlation, Result<Reply> reply);
 
   const std::shared_ptr<Core> core_;
@@ -105,20 +139,23 @@ void Server::Accepted::OnFrame(Frame frame) {
   if (frame.header.kind != FrameKind::kCall || frame.header.correlation == 0) {
     return OnFault({Errc::kProtocol, "a server takes nothing but numbered calls"});
   }
+  const size_t bytes = frame.body.size() + frame.payload.size();
   if (++running_ >= core_->options().max_calls_per_peer) connection_->PauseReading();
   Call call{frame.header.method, std::move(frame.body), std::move(frame.payload),
             frame.header.timeout_ms};
-  Spawn(core_->executor(), Serve(shared_from_this(), frame.header.correlation, std::move(call)),
+  Spawn(core_->executor(), Serve(shared_from_this(), frame.header.correlation, std::move(call), bytes),
         "rpc call");
 }
 
 asio::awaitable<void> Server::Accepted::Serve(std::shared_ptr<Accepted> self, uint64_t correlation,
-                                              Call call) {
+                                              Call call, size_t bytes) {
   // Off the executor's own thread the coroutine starts later, and the server may be stopped by
   // then.
   Service* const service = self->core_->service();
   if (service != nullptr) {
+    CallCount count(self->core_->options().metrics, call.method, bytes);
     Result<Reply> reply = co_await service->Handle(self, std::move(call));
+    count.Answered(reply);
     self->Answer(correlation, std::move(reply));
   }
   --self->running_;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "common/call_metrics.h"
 #include "common/rpc/message.h"
 
 namespace ringfs::rpc {
@@ -44,6 +45,7 @@ struct ServerOptions {
   int64_t keepalive_ms = 1000;         // an idle connection is asked for a sign of life this often
   int64_t dead_after_ms = 10000;       // and is closed when nothing at all was heard for so long
   uint32_t max_calls_per_peer = 1024;  // at more, the connection is not read from
+  CallMetrics* metrics = nullptr;      // counts the calls; null: nobody does. Lives longer
 };
 
 // Accepts connections and gives their calls to a service.

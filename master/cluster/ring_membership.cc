@@ -64,6 +64,12 @@ void RingMembership::TellEmptied() {
   emptied_ = std::move(empty);
 }
 
+Movement RingMembership::MeasureMovement(int64_t now_ns) const {
+  const Progress progress = planner_.MeasureProgress(now_ns);
+  return Movement{progress.moving, progress.copies_left, progress.copies_done,
+                  progress.elapsed_ns};
+}
+
 void RingMembership::TellProgress(int64_t now_ns) {
   next_words_ns_ = now_ns + kWordsIntervalNs;
   const Progress progress = planner_.MeasureProgress(now_ns);

@@ -22,6 +22,8 @@ class RingMembership final : public Membership {
   void BucketsSynced(ServerId server, const std::vector<wire::SyncedBucket>& buckets) override;
   std::vector<wire::Command> Decide(const StateMachine& state, int64_t now_ns) override;
 
+  Movement MeasureMovement(int64_t now_ns) const override;
+
   const Planner& planner() const { return planner_; }
 
  private:

@@ -1,14 +1,12 @@
 #include "master/service/admin_handler.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "common/log.h"
+#include "common/metrics.h"
 #include "master/locks/lock_table.h"
 #include "master/service/server_handler.h"
 #include "master/service/session_end.h"
@@ -17,13 +15,6 @@ namespace ringfs::master {
 namespace {
 
 constexpr int kMaxLocksListed = 20'000;
-
-uint64_t ResidentBytes() {
-  uint64_t total_pages = 0;
-  uint64_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
 
 // The last member that serves stays in the table when its server is down: it does not count.
 uint32_t CountServing(const wire::Bucket& bucket, const std::set<uint32_t>& up) {
@@ -74,6 +65,30 @@ wire::Server Describe(const Context& context, const wire::ServerRecord& record) 
     server.set_last_seen_ms_ago((context.clock.MonotonicNs() - live->seen_ns) / kNsPerMs);
   }
   return server;
+}
+
+// The bytes are what the copies to be made have if they are like those that are there.
+void MeasureCopies(const Context& context, wire::StatusReply& reply) {
+  if (context.membership == nullptr) return;
+  const Movement movement = context.membership->MeasureMovement(context.clock.MonotonicNs());
+  reply.set_buckets_copying(movement.copying);
+  reply.set_copies_left(movement.copies_left);
+  reply.set_copies_done(movement.copies_done);
+  reply.set_copying_ms(movement.elapsed_ns / kNsPerMs);
+  uint64_t used_bytes = 0;
+  for (const wire::Server& server : reply.servers()) used_bytes += server.used_bytes();
+  uint64_t copies = 0;
+  for (const wire::Pool& pool : context.state.Pools()) {
+    for (const wire::BucketRecord& record : context.state.Buckets(PoolId{pool.id()})) {
+      const auto& states = record.bucket().states();
+      copies += static_cast<uint64_t>(
+          std::count(states.begin(), states.end(), static_cast<int>(wire::MEMBER_SERVING)));
+    }
+  }
+  const double average =
+      copies == 0 ? 0 : static_cast<double>(used_bytes) / static_cast<double>(copies);
+  reply.set_copies_left_bytes(
+      static_cast<uint64_t>(average * static_cast<double>(movement.copies_left)));
 }
 
 int64_t ExpiresInMs(const Context& context, const LiveSession& session) {
@@ -172,6 +187,7 @@ wire::StatusReply Status(const Context& context, int64_t started_ns) {
   }
   for (const wire::Pool& pool : context.state.Pools()) *reply.add_pools() = pool;
   CountBuckets(context, reply);
+  MeasureCopies(context, reply);
   reply.set_memory_bytes(ResidentBytes());
   const LeaseTable::Statistics leases = context.leases.statistics();
   reply.set_leases(leases.leases);

@@ -30,6 +30,12 @@ CommandLog::CommandLog(asio::any_io_executor executor, StateMachine& state, cons
 
 CommandLog::~CommandLog() { writer_.join(); }
 
+void CommandLog::CountIn(Metrics& metrics) {
+  commands_ = &metrics.AddCounter("ringfs_commands_total", "Changes of the state.");
+  commit_seconds_ = &metrics.AddHistogram(
+      "ringfs_commit_seconds", "Writing a group of changes, with its flush of the disk.");
+}
+
 int64_t CommandLog::TimeNs() const { return std::max(clock_.WallNs(), state_.time_ns()); }
 
 Outcome CommandLog::Apply(wire::Command& command) {
@@ -43,6 +49,7 @@ Outcome CommandLog::Apply(wire::Command& command) {
   command.set_time_ns(TimeNs());
   command.set_random(random_());
   Outcome outcome = state_.Apply(command);
+  if (commands_ != nullptr) commands_->Add();
   if (state_.NeedsCommit()) GatherThenCommit();
   if (!outcome.held && !outcome.replayed) {
     Append(gathered_events_, outcome.events);
@@ -77,7 +84,9 @@ void CommandLog::CommitGroup() {
   batch_events_ = std::exchange(gathered_events_, {});
   asio::post(writer_, [this, alive = std::weak_ptr<char>(alive_)] {
     // The destructor waits for this thread, so `this` is there; afterwards it may not be.
+    const int64_t began_ns = commit_seconds_ == nullptr ? 0 : clock_.MonotonicNs();
     batch_written_ = state_.Commit(batch_);
+    if (commit_seconds_ != nullptr) commit_seconds_->Observe(clock_.MonotonicNs() - began_ns);
     asio::post(executor_, [this, alive] {
       if (!alive.expired() && !stopped_) GroupWritten();
     });

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/result.h"
 #include "master/state/state_machine.h"
 
@@ -43,6 +44,9 @@ class CommandLog {
 
   // Set once, before the first command.
   void SetListener(Listener& listener) { listener_ = &listener; }
+
+  // Counts commands and the groups that they reach the disk in.
+  void CountIn(Metrics& metrics);
 
   // Stamps `command` with time and random number and applies it. What comes out may be told to
   // nobody before WaitDurable().
@@ -77,6 +81,8 @@ class CommandLog {
   Listener* listener_ = nullptr;
   std::mt19937_64 random_;
 
+  Counter* commands_ = nullptr;        // null: nobody counts
+  Histogram* commit_seconds_ = nullptr;
   bool committing_ = false;                    // a group is being written, or is about to be
   bool stopped_ = false;                       // by Stop() or by a failure of the disk
   Overlay::Batch batch_;                       // being written; the writer's thread has it

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/rpc/server.h"
 #include "master/leases/lease_table.h"
 #include "master/service/append_turns.h"
@@ -27,6 +28,7 @@ struct ServiceOptions {
   uint64_t seed = 0;                // of the random numbers in commands
   uint64_t run = 1;                 // another one each time that a master starts
   LeaseLimits leases;               // of mounts
+  Metrics* metrics = nullptr;       // lives longer; null: nobody counts
   // Bounds. At each the answer is kUnavailable.
   size_t max_sessions = 4096;
   uint32_t max_requests = 16384;        // in flight, of all connections

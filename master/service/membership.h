@@ -11,6 +11,15 @@ namespace ringfs::master {
 
 class StateMachine;
 
+// How far the buckets are from where they should be.
+struct Movement {
+  uint64_t copying = 0;      // buckets with a member that is being copied to
+  uint64_t copies_left = 0;  // wanted members that do not serve yet
+  // Since copying began last, if it goes on: copies that have become complete, and the time.
+  uint64_t copies_done = 0;
+  int64_t elapsed_ns = 0;
+};
+
 // Decides which servers hold which bucket. It is told what happens to the servers and answers with
 // the commands that follow; it never waits, and reads nothing but the state and what it was told.
 // After a restart of the master it begins with what the state says.
@@ -32,6 +41,11 @@ class Membership {
   // What is to be done now. Asked after each of the calls above and a few times a second; each
   // command returned has been applied before it is asked again.
   virtual std::vector<wire::Command> Decide(const StateMachine& state, int64_t now_ns) = 0;
+  // For people to read.
+  virtual Movement MeasureMovement(int64_t now_ns) const {
+    static_cast<void>(now_ns);
+    return {};
+  }
 };
 
 }  // namespace ringfs::master

@@ -20,6 +20,7 @@ namespace {
 
 // A gap of so many ticks between two is a standstill of this program or machine.
 constexpr int64_t kStandstillTicks = 5;
+constexpr int64_t kFiguresEveryNs = kNsPerSecond;
 
 template <typename Message>
 Result<rpc::Reply> ReplyOf(const Result<Message>& answer) {
@@ -75,6 +76,10 @@ MasterService::MasterService(asio::any_io_executor executor, StateMachine& state
                              const Clock& clock, Membership* membership, ServiceOptions options)
     : context_(std::move(executor), state, clock, membership, options), backups_(state, clock) {
   context_.log.SetListener(*this);
+  if (Metrics* metrics = context_.options.metrics) {
+    figures_.emplace(*metrics);
+    context_.log.CountIn(*metrics);
+  }
 }
 
 MasterService::~MasterService() { Stop(); }
@@ -131,6 +136,11 @@ void MasterService::Tick() {
   orphans_.Collect(context_);
   PushGarbage(context_);
   backups_.DropIdle();
+  const int64_t now_ns = context_.clock.MonotonicNs();
+  if (figures_ && now_ns - figures_ns_ >= kFiguresEveryNs) {
+    figures_ns_ = now_ns;
+    figures_->Update(context_);
+  }
 }
 
 // While this program stood still it heard nobody: that is not their fault.
@@ -264,6 +274,10 @@ asio::awaitable<Result<rpc::Reply>> MasterService::HandleAdmin(rpc::Call call) {
     if (!request) co_return Fail(request.error());
     const Result<wire::BackupReply> part = co_await backups_.Answer(*request);
     co_return ReplyOf(part);
+  }
+  if (call.method == wire::MASTER_STATS && figures_) {
+    figures_->Update(context_);
+    co_return rpc::ReplyWith(context_.options.metrics->Read());
   }
   Result<rpc::Reply> reply = AnswerAdmin(context_, call, started_ns_);
   co_await context_.log.WaitDurable();

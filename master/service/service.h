@@ -9,6 +9,7 @@
 #include "common/rpc/server.h"
 #include "master/service/backup_handler.h"
 #include "master/service/context.h"
+#include "master/service/master_figures.h"
 #include "master/service/orphan_collector.h"
 #include "master/state/state_machine.h"
 
@@ -59,6 +60,8 @@ class MasterService final : public rpc::Service, private CommandLog::Listener {
   Context context_;
   OrphanCollector orphans_;
   BackupHandler backups_;
+  std::optional<MasterFigures> figures_;
+  int64_t figures_ns_ = 0;  // when they were brought up to date
   std::function<void(const Error&)> disk_failed_;
   int64_t started_ns_ = 0;
   int64_t ticked_ns_ = 0;

@@ -30,6 +30,7 @@ TEST(ArgumentsTest, NameTheirCommand) {
       {{"sync", "/mnt/a"}, Action::kSync},
       {{"explain", "/mnt/a"}, Action::kExplain},
       {{"backup", "file"}, Action::kBackup},
+      {{"stats"}, Action::kStats},
       {{"--help"}, Action::kHelp},
       {{"--version"}, Action::kHelp},
       {{"up", "--help"}, Action::kHelp},

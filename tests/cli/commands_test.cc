@@ -137,6 +137,67 @@ TEST_F(CommandsTest, ShowsTheStatusToPeople) {
   EXPECT_THAT(*text, HasSubstr("200.0 MiB of 2.0 GiB used (10 %)"));
 }
 
+TEST_F(CommandsTest, TellsHowLongCopyingTakes) {
+  wire::StatusReply status = MakeStatus();
+  status.set_copies_left(30);
+  status.set_copies_left_bytes(3 << 20);
+  status.set_buckets_copying(4);
+  status.set_copies_done(10);
+  status.set_copying_ms(20'000);
+  server_.Answer(wire::MASTER_STATUS, status);
+
+  const auto text = ShowStatus(master_, Output::kText);
+
+  ASSERT_TRUE(text) << text.error().ToString();
+  EXPECT_THAT(*text, HasSubstr("30 of buckets to be made, about 3.0 MiB; 4 buckets being copied"));
+  EXPECT_THAT(*text, HasSubstr("25 % done in 20 s, about 1 min 0 s to go"));
+}
+
+TEST_F(CommandsTest, ShowsTheFiguresOfAllPrograms) {
+  wire::StatsReply stats;
+  wire::Metric& time = *stats.add_metrics();
+  time.set_name("ringfs_call_seconds");
+  time.set_kind(wire::METRIC_HISTOGRAM);
+  time.set_label("kind");
+  time.set_label_value("write");
+  time.set_count(100);
+  time.set_sum(0.1);
+  for (const double bound : {0.002, 0.004}) time.add_bounds(bound);
+  for (const uint64_t count : {98, 99}) time.add_counts(count);
+  wire::Metric& errors = *stats.add_metrics();
+  errors.set_name("ringfs_call_errors_total");
+  errors.set_label("kind");
+  errors.set_label_value("write");
+  errors.set_value(7);
+  wire::Metric& memory = *stats.add_metrics();
+  memory.set_name("process_resident_memory_bytes");
+  memory.set_value(1 << 20);
+  wire::StatusReply status = MakeStatus();
+  *status.mutable_servers(0) = MakeServer(1, wire::SERVER_UP, server_.address());
+  *status.mutable_servers(1) = MakeServer(2, wire::SERVER_DOWN);
+  server_.Answer(wire::MASTER_STATUS, status);
+  server_.Answer(wire::MASTER_STATS, stats);
+  server_.Answer(wire::CHUNK_STATS, stats);
+
+  const auto text = ShowStats(master_, Output::kText);
+
+  ASSERT_TRUE(text) << text.error().ToString();
+  EXPECT_THAT(*text, HasSubstr("master at "));
+  EXPECT_THAT(*text, HasSubstr("chunkserver 1 at " + server_.address()));
+  EXPECT_THAT(*text, HasSubstr("is down"));
+  EXPECT_THAT(*text, HasSubstr("1.0 MiB"));
+  EXPECT_THAT(*text, ::testing::ContainsRegex("write +100 +7 .* 1.0 ms +< 4.0 ms"));
+
+  const auto json = ShowStats(master_, Output::kJson);
+
+  ASSERT_TRUE(json) << json.error().ToString();
+  const Json parsed = Json::parse(*json);
+  ASSERT_EQ(parsed.size(), 3u);
+  EXPECT_EQ(parsed[0]["program"], "master");
+  EXPECT_EQ(parsed[1]["metrics"][1]["value"], 7);
+  EXPECT_TRUE(parsed[2].contains("error"));
+}
+
 TEST_F(CommandsTest, ShowsTheStatusToPrograms) {
   server_.Answer(wire::MASTER_STATUS, MakeStatus());
 

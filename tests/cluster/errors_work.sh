@@ -18,8 +18,15 @@ step_flags() {
   refuses "help" ringfs-chunkserver --data "$work/x"
   refuses "fast" ringfs-mount "$master" "$second" -o fast
   refuses "HOST:PORT" ringfs-mount nowhere "$second"
+  refuses "HOST:PORT" ringfs-chunkserver --data "$work/x" --listen 127.0.0.1:0 --master nowhere
+  refuses "HOST:PORT" ringfs-chunkserver --data "$work/x" --listen nowhere --master "$master"
+  refuses "HOST:PORT" ringfs-master --data "$work/x" --listen 127.0.0.1:0 --metrics nowhere
+  refuses "--listen" ringfs-master --data "$work/x"
+  refuses "number of a session" ringfs locks break all --master "$master"
   refuses "frobnicate" ringfs frobnicate
+  refuses "--frobnicate" ringfs --frobnicate
   refuses "HOST:PORT" ringfs-master --data "$work/x" --listen nowhere
+  [[ ! -e $work/x ]] || fail "wrong flags have made a directory"
 }
 
 step_ports() {

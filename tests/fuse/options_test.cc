@@ -43,13 +43,14 @@ TEST(MountOptionsTest, TakesTheMinusFOfMountForFake) {
 
 TEST(MountOptionsTest, ReadsOurOwn) {
   const MountOptions options =
-      Parsed({"a:1", "/mnt", "-o", "ro,timeout=5", "-onoatime,session_ttl=3,log=/l"});
+      Parsed({"a:1", "/mnt", "-o", "ro,timeout=5", "-onoatime,session_ttl=3,log=/l,metrics=h:9"});
 
   EXPECT_TRUE(options.read_only);
   EXPECT_EQ(options.timeout_ms, 5000);
   EXPECT_EQ(options.session_ttl_ms, 3000);
   EXPECT_EQ(options.atime, Atime::kNoatime);
   EXPECT_EQ(options.log_file, "/l");
+  EXPECT_EQ(options.metrics, "h:9");
 }
 
 TEST(MountOptionsTest, RefusesWhatItDoesNotKnow) {
