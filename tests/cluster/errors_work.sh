@@ -21,10 +21,10 @@ step_flags() {
   refuses "HOST:PORT" ringfs-chunkserver --data "$work/x" --listen 127.0.0.1:0 --master nowhere
   refuses "HOST:PORT" ringfs-chunkserver --data "$work/x" --listen nowhere --master "$master"
   refuses "HOST:PORT" ringfs-master --data "$work/x" --listen 127.0.0.1:0 --metrics nowhere
-  refuses "--listen" ringfs-master --data "$work/x"
+  refuses "listen is required" ringfs-master --data "$work/x"
   refuses "number of a session" ringfs locks break all --master "$master"
   refuses "frobnicate" ringfs frobnicate
-  refuses "--frobnicate" ringfs --frobnicate
+  refuses "unknown flag" ringfs --frobnicate
   refuses "HOST:PORT" ringfs-master --data "$work/x" --listen nowhere
   [[ ! -e $work/x ]] || fail "wrong flags have made a directory"
 }
