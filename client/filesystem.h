@@ -66,6 +66,7 @@ enum class HandleId : uint64_t {};
 struct Opened {
   wire::Attributes attributes;
   HandleId handle{0};
+  bool uncached = false;  // there is no lease: reads and writes are not to go through pages
 };
 
 // A lock as the kernel asks for it; `last` is inclusive.

@@ -114,6 +114,7 @@ class Mount final : public Filesystem {
   asio::awaitable<void> AnswerLate(wire::RecallPush push);
   asio::awaitable<void> ForgetPages(InodeId inode, bool pages);
   asio::awaitable<void> FlushForRecall(InodeId inode);
+  bool MayAskForPages(const Handle& handle) const;
   // The bytes, without asking the master; nothing: the lease was not there all along.
   asio::awaitable<Result<std::optional<std::vector<Buffer>>>> ReadUnderLease(
       std::shared_ptr<Handle> handle, uint64_t offset, size_t size);

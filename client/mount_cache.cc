@@ -8,6 +8,8 @@ namespace ringfs::client {
 namespace {
 
 constexpr int64_t kRecallPauseMs = 100;
+// How long a refused lease is not asked for again by those who read.
+constexpr int64_t kRefusedNs = 200 * kNsPerMs;
 
 }  // namespace
 
@@ -92,17 +94,26 @@ asio::awaitable<void> Mount::DropPages(InodeId inode) {
   dropping_.erase(inode);
 }
 
+// While a lease goes, nobody may wait for another: the recall may be waiting for this very read. A
+// file that others write is not asked for again and again.
+bool Mount::MayAskForPages(const Handle& handle) const {
+  const InodeId inode = handle.inode->id;
+  return !handle.uncached && Kept(inode) == nullptr && !leases_.IsGoing(inode) &&
+         !write_back_.Holds(inode) &&
+         clock_.MonotonicNs() - handle.inode->refused_ns > kRefusedNs;
+}
+
 asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLease(
     std::shared_ptr<Handle> handle, uint64_t offset, size_t size) {
   using Found = std::optional<std::vector<Buffer>>;
   const InodeId inode = handle->inode->id;
-  // While the lease goes, nobody may wait for another: the recall may be waiting for this read.
-  if (Kept(inode) == nullptr && !leases_.IsGoing(inode) && !write_back_.Holds(inode)) {
+  if (MayAskForPages(*handle)) {
     wire::MetaRequest request;
     request.mutable_get_attributes()->set_inode(Raw(inode));
     request.mutable_get_attributes()->set_for_pages(true);
     auto reply = co_await Ask(inode, std::move(request));
     if (!reply) co_return Fail(reply.error());
+    if (Kept(inode) == nullptr) handle->inode->refused_ns = clock_.MonotonicNs();
   }
   const wire::Attributes* kept = Kept(inode);
   if (kept == nullptr) co_return Found();

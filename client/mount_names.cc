@@ -269,7 +269,11 @@ Opened Mount::AddOpen(const wire::Attributes& attributes, const OpenMode& mode, 
   inode->known = attributes;
   Opened opened;
   opened.attributes = attributes;
-  opened.handle = files_.Add(std::move(inode), mode, untold)->id;
+  const std::shared_ptr<Handle> handle = files_.Add(std::move(inode), mode, untold);
+  opened.handle = handle->id;
+  // Its pages could not stay: better none come to be.
+  opened.uncached = handle->uncached =
+      options_.caching && Kept(InodeId{attributes.inode()}) == nullptr;
   return opened;
 }
 

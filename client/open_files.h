@@ -50,6 +50,7 @@ struct Inode {
   uint32_t passages = 0;                 // calls that writes must not be held back beside
   bool holds_back = false;               // bytes or times, in WriteBack
   uint32_t overwrites = 0;               // under way: the write lease does not go meanwhile
+  int64_t refused_ns = 0;                // when the master last gave no lease for pages
   uint64_t write_errors = 0;             // of writes that had been answered
   Error last_write_error;
 };
@@ -66,6 +67,7 @@ struct Handle {
   uint32_t writes_in_flight = 0;
   bool had_locks = false;                     // asked for, ever
   std::optional<wire::Attributes> last_read;  // what Read() learnt
+  bool uncached = false;                      // opened without a lease
   bool pages_may_stay = true;                 // of the last read or write
 };
 

@@ -15,15 +15,15 @@ using client::HandleId;
 using client::OpenMode;
 
 // How the kernel is to treat an open file.
-fuse_file_info OpenAnswer(const Mount& mount, HandleId handle, InodeId inode, int flags) {
+fuse_file_info OpenAnswer(const Mount& mount, const client::Opened& opened, int flags) {
   fuse_file_info file{};
   file.flags = flags;
-  file.fh = Raw(handle);
+  file.fh = Raw(opened.handle);
   // The kernel would append at the size that it knows, which another mount may have moved. Without
   // its page cache the offset that it says does not matter, and we append at the real end.
   const bool appends = (flags & O_APPEND) != 0 && (flags & O_ACCMODE) != O_RDONLY;
-  file.direct_io = appends || (flags & O_DIRECT) != 0;
-  file.keep_cache = mount.filesystem.KeepsPages(inode);
+  file.direct_io = appends || opened.uncached || (flags & O_DIRECT) != 0;
+  file.keep_cache = mount.filesystem.KeepsPages(InodeId{opened.attributes.inode()});
   return file;
 }
 
@@ -42,7 +42,7 @@ asio::awaitable<void> OpenAsync(Mount& mount, Reply reply, InodeId inode, int fl
     reply.Error(opened.error());
     co_return;
   }
-  const fuse_file_info file = OpenAnswer(mount, opened->handle, inode, flags);
+  const fuse_file_info file = OpenAnswer(mount, *opened, flags);
   if (!reply.Opened(file)) co_await Abandon(mount, opened->handle);
 }
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
@@ -61,8 +61,7 @@ asio::awaitable<void> CreateAsync(Mount& mount, Reply reply, InodeId parent, std
     reply.Error(opened.error());
     co_return;
   }
-  const InodeId inode{opened->attributes.inode()};
-  const fuse_file_info file = OpenAnswer(mount, opened->handle, inode, flags);
+  const fuse_file_info file = OpenAnswer(mount, *opened, flags);
   if (!mount.AnswerCreated(reply, opened->attributes, file, parent, name)) {
     co_await Abandon(mount, opened->handle);
   }
