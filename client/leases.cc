@@ -61,6 +61,10 @@ bool Leases::Take(const wire::LeaseGrant& grant) {
   // What the kernel still has of earlier leases would come to life again. The master finds out that
   // the lease was not taken when it recalls it.
   if (forgetting_ > 0) return false;
+  if (grant.kind() == wire::LEASE_READ && !hooks_.wants_read(inode)) {
+    GiveBackRead(inode);
+    return false;
+  }
   const auto [place, added] = leases_.try_emplace(inode);
   Lease& lease = place->second;
   if (added) {
@@ -88,13 +92,21 @@ void Leases::Recall(const wire::RecallPush& push) {
   }
   Lease& lease = found->second;
   if (lease.number > push.number()) return;  // of a lease that was given back meanwhile
+  const bool no_read = push.keep() == wire::LEASE_READ && !hooks_.wants_read(inode);
+  const wire::LeaseKind keep = no_read ? wire::LEASE_NONE : push.keep();
   if (lease.going) {
-    lease.keep = std::min(lease.keep, push.keep());
-  } else if (lease.kind <= push.keep()) {
+    lease.keep = std::min(lease.keep, keep);
+  } else if (lease.kind <= keep) {
     Answer(inode, push.number(), lease.kind);
   } else {
-    Begin(inode, lease, push.keep());
+    Begin(inode, lease, keep);
   }
+}
+
+void Leases::GiveBackRead(InodeId inode) {
+  const auto found = leases_.find(inode);
+  if (found == leases_.end() || found->second.going) return;
+  if (found->second.kind == wire::LEASE_READ) Begin(inode, found->second, wire::LEASE_NONE);
 }
 
 void Leases::Begin(InodeId inode, Lease& lease, wire::LeaseKind keep) {

@@ -23,6 +23,8 @@ struct LeaseHooks {
   // A write lease is going: what was held back under it reaches the chunkservers and the master
   // before this returns. An error is the callee's to keep for whoever is to be told.
   std::function<asio::awaitable<void>(InodeId inode)> flush_for_recall;
+  // Whether a read lease is of use. Not while the file is open here for writing: see Mount.
+  std::function<bool(InodeId inode)> wants_read;
   // The lease begins to go, before the two above: what is cached here of the inode is void.
   std::function<void(InodeId inode)> dropped;
   // Fills writers, and unless a read lease is kept readers: handles opened under the lease that the
@@ -73,6 +75,11 @@ class Leases {
   // The session has expired, or may have soon: nothing may be used any more, here or in the kernel.
   // What is held back is not flushed.
   void DropAll();
+
+  // A read lease that is not wanted any more is given back.
+  void GiveBackRead(InodeId inode);
+  // The kernel is still made to forget what goes with leases that were dropped at once.
+  bool IsForgetting() const { return forgetting_ > 0; }
 
   // Inodes under a write lease, going or not.
   std::vector<InodeId> Writing() const;

@@ -8,6 +8,7 @@ namespace ringfs::client {
 namespace {
 
 constexpr int64_t kRecallPauseMs = 100;
+constexpr int64_t kPagesTimeoutMs = 1000;
 // How long a refused lease is not asked for again by those who read.
 constexpr int64_t kRefusedNs = 200 * kNsPerMs;
 
@@ -31,6 +32,13 @@ LeaseHooks Mount::HooksOfLeases() {
   LeaseHooks hooks;
   hooks.forget_in_kernel = [this](InodeId inode, bool pages) { return ForgetPages(inode, pages); };
   hooks.flush_for_recall = [this](InodeId inode) { return FlushForRecall(inode); };
+  // Who writes has the write lease or none. The kernel drops pages when the writes to them that are
+  // under way are answered, and those may wait for others to drop theirs: two that write, and have
+  // read leases, would wait for each other.
+  hooks.wants_read = [this](InodeId inode) {
+    const auto file = files_.Find(inode);
+    return !file || file->writers == 0;
+  };
   hooks.dropped = [this](InodeId inode) { cache_.Drop(inode); };
   hooks.tell_opens = [this](wire::LeaseAnswer& answer) { files_.Tell(answer); };
   hooks.send = [this](wire::LeaseAnswersRequest answers) {
@@ -98,8 +106,8 @@ asio::awaitable<void> Mount::DropPages(InodeId inode) {
 // file that others write is not asked for again and again.
 bool Mount::MayAskForPages(const Handle& handle) const {
   const InodeId inode = handle.inode->id;
-  return !handle.uncached && Kept(inode) == nullptr && !leases_.IsGoing(inode) &&
-         !write_back_.Holds(inode) &&
+  return !handle.uncached && handle.inode->writers == 0 && Kept(inode) == nullptr &&
+         !leases_.IsGoing(inode) && !leases_.IsForgetting() && !write_back_.Holds(inode) &&
          clock_.MonotonicNs() - handle.inode->refused_ns > kRefusedNs;
 }
 
@@ -111,8 +119,9 @@ asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLeas
     wire::MetaRequest request;
     request.mutable_get_attributes()->set_inode(Raw(inode));
     request.mutable_get_attributes()->set_for_pages(true);
-    auto reply = co_await Ask(inode, std::move(request));
-    if (!reply) co_return Fail(reply.error());
+    // Not for long: others may wait for what this very read keeps the kernel from forgetting.
+    auto reply = co_await link_.Call(std::move(request), Deadline(clock_, kPagesTimeoutMs));
+    if (reply) files_.Learn(reply->attributes());
     if (Kept(inode) == nullptr) handle->inode->refused_ns = clock_.MonotonicNs();
   }
   const wire::Attributes* kept = Kept(inode);

@@ -271,6 +271,7 @@ Opened Mount::AddOpen(const wire::Attributes& attributes, const OpenMode& mode, 
   opened.attributes = attributes;
   const std::shared_ptr<Handle> handle = files_.Add(std::move(inode), mode, untold);
   opened.handle = handle->id;
+  if (mode.write) leases_.GiveBackRead(InodeId{attributes.inode()});
   // Its pages could not stay: better none come to be.
   opened.uncached = handle->uncached =
       options_.caching && Kept(InodeId{attributes.inode()}) == nullptr;

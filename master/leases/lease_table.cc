@@ -61,6 +61,7 @@ void LeaseTable::Return(SessionId session, const std::vector<InodeId>& writing, 
     Add(found->second, session, inode, wire::LEASE_WRITE);
   }
   found->second.former = Former::kBack;
+  found->second.drop_by_ns = now_ns + found->second.ttl_ns;
   // Some of them were waited for already.
   for (const auto& [ticket, request] : requests_) {
     RecallFor(request.session, request.wants, now_ns);
@@ -426,6 +427,13 @@ std::vector<SessionId> LeaseTable::TakeOverdue(int64_t now_ns) {
     overdue.push_back(session);
     ++timed_out_;
   }
+  if (former_ == 0) return overdue;
+  for (auto& [session, state] : sessions_) {
+    if (state.former != Former::kBack || state.drop_by_ns > now_ns) continue;
+    state.drop_by_ns = INT64_MAX;
+    overdue.push_back(session);
+    ++timed_out_;
+  }
   return overdue;
 }
 
@@ -433,6 +441,9 @@ void LeaseTable::Postpone(int64_t by_ns) {
   for (const auto& [inode, session] : recalled_) {
     Holder* holder = FindHolder(session, inode);
     if (holder->deadline_ns != INT64_MAX) holder->deadline_ns += by_ns;
+  }
+  for (auto& [session, state] : sessions_) {
+    if (state.drop_by_ns != INT64_MAX) state.drop_by_ns += by_ns;
   }
 }
 

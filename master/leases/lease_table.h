@@ -138,7 +138,8 @@ class LeaseTable {
   void Progress(SessionId session, InodeId inode, int64_t now_ns);
   // Recalls of the session that are not answered, to be pushed again: it has new time for them.
   std::vector<LeaseRecall> RecallAgain(SessionId session, int64_t now_ns);
-  // Sessions that have not answered in time; each once for each recall.
+  // Sessions that have not answered in time, or not dropped what they had of the former run; each
+  // once for each recall.
   std::vector<SessionId> TakeOverdue(int64_t now_ns);
   // All get so much more time.
   void Postpone(int64_t by_ns);
@@ -173,6 +174,7 @@ class LeaseTable {
   struct Session {
     int64_t ttl_ns = 0;
     Former former = Former::kNo;
+    int64_t drop_by_ns = INT64_MAX;  // while back, until it has dropped what it had
     std::list<InodeId> by_age;  // oldest first; those being recalled last
   };
   struct Conflict {

@@ -134,25 +134,47 @@ TEST_F(CacheTest, TellsWhatItOpenedUnderALeaseWithTheAnswerToTheRecall) {
   EXPECT_EQ(world.master.Count(Operation::kClose), 2);
 }
 
-TEST_F(CacheTest, TellsOfWritersWhenItKeepsOnlyAReadLease) {
+TEST_F(CacheTest, KeepsNoReadLeaseOfWhatItWrites) {
   const Opened file = world.Create("a");
   const OpenMode write{.read = true, .write = true};
   const Opened writing = *world.Await(world.fs->Open(Of(file), write, {}));
-  const Opened reading = *world.Await(world.fs->Open(Of(file), OpenMode{}, {}));
 
-  const wire::LeaseAnswer kept = Recall(Of(file), wire::LEASE_READ);
-  EXPECT_EQ(kept.writers(), 1u);
-  EXPECT_EQ(kept.readers(), 0u);
-  const wire::LeaseAnswer gone = Recall(Of(file));
-  EXPECT_EQ(gone.writers(), 0u);
-  EXPECT_EQ(gone.readers(), 1u);
+  const wire::LeaseAnswer answer = Recall(Of(file), wire::LEASE_READ);
+  EXPECT_EQ(answer.kept(), wire::LEASE_NONE);
+  EXPECT_EQ(answer.writers(), 1u);
+
+  world.master.grants = wire::LEASE_READ;
+  EXPECT_TRUE(world.Await(world.fs->GetAttributes(Of(file))));
+  EXPECT_EQ(world.fs->Kept(Of(file)), nullptr);
   ASSERT_TRUE(world.Await(world.fs->Release(writing.handle, {})));
-  ASSERT_TRUE(world.Await(world.fs->Release(reading.handle, {})));
+  ASSERT_TRUE(world.Await(world.fs->Release(file.handle, {})));
+  EXPECT_TRUE(world.Await(world.fs->GetAttributes(Of(file))));
+  EXPECT_NE(world.fs->Kept(Of(file)), nullptr);
+}
+
+TEST_F(CacheTest, GivesAReadLeaseBackWhenItOpensForWriting) {
+  const Opened created = world.Create("a");
+  ASSERT_TRUE(world.Await(world.fs->Release(created.handle, {})));
+  Recall(Of(created));
+  world.master.grants = wire::LEASE_READ;
+  EXPECT_TRUE(world.Await(world.fs->GetAttributes(Of(created))));
+  ASSERT_NE(world.fs->Kept(Of(created)), nullptr);
+  const size_t answers = world.master.lease_answers.size();
+
+  const OpenMode write{.read = true, .write = true};
+  const auto opened = world.Await(world.fs->Open(Of(created), write, {}));
+  ASSERT_TRUE(opened);
+  EXPECT_TRUE(opened->uncached);
+  world.RunUntil([&] { return world.master.lease_answers.size() > answers; });
+  EXPECT_EQ(world.master.lease_answers.back().kept(), wire::LEASE_NONE);
 }
 
 TEST_F(CacheTest, OpensForWritingUnderAReadLeaseAtTheMaster) {
-  world.master.grants = wire::LEASE_READ;
   const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Await(world.fs->Release(file.handle, {})));
+  Recall(Of(file), wire::LEASE_READ);
+  world.master.grants = wire::LEASE_READ;
+  EXPECT_TRUE(world.Await(world.fs->GetAttributes(Of(file))));
 
   ASSERT_TRUE(world.Await(world.fs->Open(Of(file), OpenMode{}, {})));
   EXPECT_EQ(world.master.Count(Operation::kOpen), 0);
@@ -185,8 +207,10 @@ TEST_F(CacheTest, HoldsWritesBackAndStoresThemBeforeARecallIsAnswered) {
 }
 
 TEST_F(CacheTest, LeavesAReaderTheLeaseWhenOnlyTheWritesAreWanted) {
-  const Opened file = world.Create("a");
-  ASSERT_TRUE(world.Write(file.handle, 0, "hello"));
+  const Opened written = world.Create("a");
+  const Opened file = *world.Await(world.fs->Open(Of(written), OpenMode{}, {}));
+  ASSERT_TRUE(world.Write(written.handle, 0, "hello"));
+  ASSERT_TRUE(world.Await(world.fs->Release(written.handle, {})));
 
   EXPECT_EQ(Recall(Of(file), wire::LEASE_READ).kept(), wire::LEASE_READ);
 
@@ -249,9 +273,12 @@ TEST_F(CacheTest, AppendsAtTheEndThatIsHeldBack) {
 
 TEST_F(CacheTest, PagesReadWithoutALeaseAreDropped) {
   world.master.grants.reset();
-  const Opened file = world.Create("a");
-  ASSERT_TRUE(world.Write(file.handle, 0, "hello"));
-  EXPECT_FALSE(world.fs->PagesMayStay(file.handle));
+  const Opened written = world.Create("a");
+  ASSERT_TRUE(world.Write(written.handle, 0, "hello"));
+  EXPECT_FALSE(world.fs->PagesMayStay(written.handle));
+  ASSERT_TRUE(world.Await(world.fs->Release(written.handle, {})));
+  const Opened file = *world.Await(world.fs->Open(Of(written), OpenMode{}, {}));
+  EXPECT_TRUE(file.uncached);
   EXPECT_EQ(world.Read(file.handle, 0, 10), "hello");
   EXPECT_FALSE(world.fs->PagesMayStay(file.handle));
 
@@ -262,6 +289,7 @@ TEST_F(CacheTest, PagesReadWithoutALeaseAreDropped) {
   }(world.fs.get(), Of(file)));
   world.AwaitVoid(world.fs->DropPages(Of(file)));
   world.master.grants = wire::LEASE_READ;
+  ASSERT_TRUE(world.Await(world.fs->GetAttributes(Of(file))));
   EXPECT_EQ(world.Read(file.handle, 0, 10), "hello");
   EXPECT_FALSE(world.fs->PagesMayStay(file.handle)) << "the kernel may have older ones";
   EXPECT_FALSE(world.fs->KeepsPages(Of(file)));
