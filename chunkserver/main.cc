@@ -43,6 +43,10 @@ void AddFlags(CLI::App& app, ServerOptions& options, std::string& metrics) {
   app.add_option("--metrics", metrics, "where to tell figures to Prometheus, over HTTP")
       ->check(ringfs::IsHostPort())
       ->type_name("HOST:PORT");
+  app.add_option("--scrub-rate", options.scrub_mib_per_s,
+                 "MiB of blocks a second that are verified in the background; 0: none")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
   app.add_flag("--new", options.accept_new, "take data directories that are not empty as new ones");
 }
 

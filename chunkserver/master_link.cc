@@ -145,6 +145,10 @@ void MasterLink::OnPush(uint32_t method, const std::string& body) {
     // Nothing of them may be ordered from here on, so the fence falls before this returns.
     replica->context().fence.Forbid(sessions);
     Spawn(executor_, CloseSessions(std::move(sessions)), "a fence");
+  } else if (method == wire::MASTER_PUSH_SCRUB) {
+    const auto push = rpc::Parse<wire::ScrubPush>(body);
+    if (!push) return spdlog::error("a scrub order of the master does not parse");
+    replica->scrub().Order(push->order());
   } else if (method == wire::MASTER_PUSH_GARBAGE) {
     auto push = rpc::Parse<wire::GarbagePush>(body);
     if (!push) return spdlog::error("a garbage list of the master does not parse");

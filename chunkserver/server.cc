@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "chunkserver/wire.h"
 #include "common/log.h"
 #include "common/ring/ring.h"
 
@@ -135,6 +136,7 @@ wire::ServerUsage ChunkServer::Usage() {
   for (const StoreSet::Status& status : stores_->Statuses()) {
     if (status.error) usage.set_failed_stores(usage.failed_stores() + 1);
   }
+  if (replica_) *usage.mutable_scrub() = ToWire(replica_->scrub().report());
   const Result<StoreUsage> sum = stores_->Usage();
   if (!sum && figures_) figures_->Update(usage);
   if (!sum) return usage;  // no store is left, which the number of failed ones says
@@ -157,6 +159,7 @@ Result<Replica*> ChunkServer::Registered(const wire::RegisterServerReply& reply)
     replica_ = std::make_unique<Replica>(self, Seams{executor_, timers_, *blocks_, peers_, link_});
     answerer_.replica = replica_.get();
     answerer_.blocks = &*blocks_;
+    Spawn(executor_, replica_->scrub().Run(uint64_t{options_.scrub_mib_per_s} << 20), "scrub");
   }
   const Result<void> installed = replica_->Registered(reply.map());
   if (!installed) return Fail(installed.error());

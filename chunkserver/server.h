@@ -34,6 +34,7 @@ struct ServerOptions {
   uint32_t disk_threads = 16;
   Metrics* metrics = nullptr;  // live longer; null: nobody counts
   CallMetrics* calls = nullptr;
+  uint32_t scrub_mib_per_s = 20;  // at which all blocks are read again in the background; 0: never
 };
 
 // A whole chunkserver.

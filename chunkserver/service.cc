@@ -38,6 +38,7 @@ asio::awaitable<Result<rpc::Reply>> ChunkService::Handle(std::shared_ptr<rpc::Pe
   if (answerer_.replica == nullptr) {
     co_return Fail(Errc::kNotServing, "the server has not registered yet");
   }
+  const Foreground::Call counted(answerer_.replica->context().foreground);
   switch (call.method) {
     case wire::CHUNK_HELLO:
       co_return Hello(call);

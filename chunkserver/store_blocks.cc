@@ -117,6 +117,11 @@ asio::awaitable<Result<std::vector<BlockInfo>>> StoreBlocks::List(PoolId pool, B
   co_return co_await RunOn(pool_, std::move(job));
 }
 
+asio::awaitable<Result<BlockCheck>> StoreBlocks::Verify(BlockKey key) {
+  auto job = [&] { return stores_.Verify(key); };
+  co_return co_await RunOn(pool_, std::move(job));
+}
+
 asio::awaitable<Result<void>> StoreBlocks::Sync(std::vector<BlockKey> keys) {
   auto job = [&] { return stores_.Sync(keys); };
   co_return co_await RunOn(pool_, std::move(job));

@@ -26,6 +26,8 @@ class StoreBlocks final : public LocalBlocks {
   asio::awaitable<Result<std::vector<BlockInfo>>> List(PoolId pool, BucketId bucket,
                                                        std::optional<BlockKey> after,
                                                        uint32_t limit) override;
+  asio::awaitable<Result<BlockCheck>> Verify(BlockKey key) override;
+  std::vector<BucketUsage> Buckets() override { return stores_.Buckets(); }
   asio::awaitable<Result<void>> Sync(std::vector<BlockKey> keys) override;
   asio::awaitable<Result<void>> Remove(BlockKey key) override;
   asio::awaitable<Result<void>> RemoveData(PoolId pool, DataId data, uint32_t from) override;

@@ -270,4 +270,23 @@ std::vector<uint32_t> PieceChecksums(uint32_t offset, std::span<const std::byte>
   return checksums;
 }
 
+wire::ScrubReport ToWire(const Scrub::Report& report) {
+  const auto fill = [](const ScrubPass& pass, wire::ScrubPass& out) {
+    out.set_order(pass.order);
+    out.set_blocks(pass.blocks);
+    out.set_bytes(pass.bytes);
+    out.set_blocks_held(pass.blocks_held);
+    out.set_bad(pass.bad);
+    out.set_repaired(pass.repaired);
+    out.set_took_ms(pass.took_ms);
+  };
+  wire::ScrubReport out;
+  out.set_running(report.running);
+  if (report.running) fill(report.now, *out.mutable_now());
+  for (const ScrubPass& pass : report.ended) fill(pass, *out.add_ended());
+  out.set_bad(report.bad);
+  out.set_repaired(report.repaired);
+  return out;
+}
+
 }  // namespace ringfs::chunkserver

@@ -5,9 +5,11 @@
 
 #include "chunkserver/replication/member_side.h"
 #include "chunkserver/replication/messages.h"
+#include "chunkserver/replication/scrub.h"
 #include "chunkserver/store/block.h"
 #include "common/result.h"
 #include "proto/chunk.pb.h"
+#include "proto/scrub.pb.h"
 
 // Between the messages of proto/chunk.proto and what the protocol works with. What comes from the
 // wire is checked here: kInvalid when it is out of its bounds.
@@ -32,6 +34,7 @@ wire::ReplicateRequest ToWire(const Replication& message);
 wire::ListBucketRequest ToWire(const Listing& listing);
 wire::ListBucketReply ToWire(const BlockPage& page);
 wire::FetchReply ToWire(const BlockCopy& copy);
+wire::ScrubReport ToWire(const Scrub::Report& report);
 
 // The CRC32C of each piece of `data`, which lies at `offset` of a block, between multiples of 4096.
 std::vector<uint32_t> PieceChecksums(uint32_t offset, std::span<const std::byte> data);

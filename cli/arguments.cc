@@ -37,6 +37,7 @@ class CommandLine {
     AddShows();
     AddServers();
     AddLocks();
+    AddChecks();
   }
   CommandLine(const CommandLine&) = delete;
   CommandLine& operator=(const CommandLine&) = delete;
@@ -50,6 +51,7 @@ class CommandLine {
   void AddShows();
   void AddServers();
   void AddLocks();
+  void AddChecks();
 
   CLI::App app_{"ringfs: starts, shows and administers a ringfs cluster", "ringfs"};
   Arguments arguments_;
@@ -146,6 +148,12 @@ void CommandLine::AddLocks() {
   break_locks->add_option("SESSION", arguments_.session, "its number")
       ->required()
       ->check(IsSession());
+}
+
+void CommandLine::AddChecks() {
+  CLI::App* scrub =
+      AddQuery(&app_, "scrub", "Verify all blocks on all disks, and repair them", Action::kScrub);
+  scrub->add_flag("--json", json_, "for programs");
 }
 
 Result<Arguments> CommandLine::Parse(const std::vector<std::string>& words) {

@@ -26,6 +26,7 @@ enum class Action {
   kExplain,
   kBackup,
   kStats,
+  kScrub,
 };
 
 // What the command line asks for.

@@ -30,6 +30,11 @@ asio::awaitable<void> CallSteps(std::shared_ptr<rpc::Channel> channel, std::vect
   --*left;
 }
 
+asio::awaitable<void> Elapse(int64_t ms, bool* elapsed) {
+  co_await SleepMs(ms);
+  *elapsed = true;
+}
+
 }  // namespace
 
 Master::Master(std::vector<std::string> addresses, int64_t answer_ms)
@@ -56,6 +61,13 @@ Result<std::string> Master::Call(uint32_t method, const google::protobuf::Messag
     error.detail = fmt::format("the master at {} says {}", name_, error.ToString());
   }
   return Fail(std::move(error));
+}
+
+void Master::Pause(int64_t ms) {
+  bool elapsed = false;
+  Spawn(context_.get_executor(), Elapse(ms, &elapsed), "pause");
+  context_.restart();
+  while (!elapsed) context_.run_one();
 }
 
 std::vector<Result<void>> CallEach(const std::vector<std::string>& addresses,

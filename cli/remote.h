@@ -37,6 +37,9 @@ class Master {
     return rpc::Parse<ReplyMessage>(*body);
   }
 
+  // Returns `ms` later; for questions that are asked again.
+  void Pause(int64_t ms);
+
   // "10.0.0.7:4711" or several, with commas
   const std::string& name() const { return name_; }
 

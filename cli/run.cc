@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/commands/check.h"
 #include "cli/mount_table.h"
 #include "cli/target.h"
 #include "common/log.h"
@@ -60,10 +61,17 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
     case Action::kUp:
     case Action::kDown:
     case Action::kExplain:
+    case Action::kScrub:
       break;
   }
   return Fail(Errc::kInvalid, "not a question to the master");
 }
+
+Result<Finding> Check(const Arguments& arguments, Master& master, const Say& print) {
+  return Scrub(master, arguments.output, print);
+}
+
+bool IsCheck(Action action) { return action == Action::kScrub; }
 
 Result<void> RunQuery(const Arguments& arguments, const Say& print) {
   const auto mounts = ReadMountTable();
@@ -89,6 +97,12 @@ Result<void> RunQuery(const Arguments& arguments, const Say& print) {
   auto masters = FindMasters(hints, *mounts);
   if (!masters) return Fail(masters.error());
   Master master(std::move(*masters));
+  if (IsCheck(arguments.action)) {
+    const auto finding = Check(arguments, master, print);
+    if (!finding) return Fail(finding.error());
+    print(finding->text);
+    return finding->verdict;
+  }
   const auto text = Ask(arguments, master, file->path);
   if (!text) return Fail(text.error());
   print(*text);

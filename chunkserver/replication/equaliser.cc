@@ -135,6 +135,7 @@ asio::awaitable<Result<BlockCopy>> Equaliser::WholeCopy(Place place, BlockKey ke
 }
 
 asio::awaitable<Result<void>> Equaliser::Repair(Place place, BlockKey key) {
+  ++context_.counters.bad;
   const Result<BlockInfo> own = co_await context_.seams.blocks.Stat(key);
   if (!own) co_return Fail(own.error());
   for (const ServerId server : context_.Required(place.bucket, place.version)) {

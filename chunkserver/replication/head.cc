@@ -244,6 +244,24 @@ asio::awaitable<Result<BlockData>> Head::ReadMending(Place place, BlockKey key, 
   co_return co_await context_.seams.blocks.Read(key, offset, length);
 }
 
+asio::awaitable<Result<void>> Head::Repair(BlockKey key, uint64_t bucket_version,
+                                           int64_t deadline_ms) {
+  const auto bucket = context_.map.BucketOfBlock(key);
+  if (!bucket) co_return Fail(Errc::kNotServing, "no such pool");
+  const Result<void> ready = co_await Ready(*bucket, bucket_version, deadline_ms);
+  if (!ready) co_return ready;
+  const BlockLocks::Guard guard = co_await context_.locks.Exclusive(key);
+  const Result<void> head = context_.CheckHead(*bucket, bucket_version);
+  if (!head) co_return head;
+  const Place place{*bucket, bucket_version, deadline_ms};
+  const Result<void> settled = co_await SettleIfNeeded(place, key);
+  if (!settled && settled.code() != Errc::kNoSpace) co_return settled;
+  const Result<BlockCheck> check = co_await context_.seams.blocks.Verify(key);
+  if (check && check->bad_units.empty()) co_return Result<void>();
+  if (!check && check.code() != Errc::kCorrupted) co_return Fail(check.error());
+  co_return co_await equaliser_.Repair(place, key);
+}
+
 asio::awaitable<Result<std::optional<BlockInfo>>> Head::Stat(BlockKey key, uint64_t bucket_version,
                                                              int64_t deadline_ms) {
   const auto bucket = context_.map.BucketOfBlock(key);

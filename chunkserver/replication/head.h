@@ -32,6 +32,9 @@ class Head {
                                           uint32_t length, int64_t deadline_ms);
   asio::awaitable<Result<std::optional<BlockInfo>>> Stat(BlockKey key, uint64_t bucket_version,
                                                          int64_t deadline_ms);
+  // Makes the copy here whole, from another member, if it is not. kNotFound: no such block.
+  // kCorrupted: it is whole on no member.
+  asio::awaitable<Result<void>> Repair(BlockKey key, uint64_t bucket_version, int64_t deadline_ms);
   // A block for a syncing member, read between two changes.
   asio::awaitable<Result<BlockCopy>> Copy(BlockKey key);
   // Waits until the bucket may be served.

@@ -11,6 +11,7 @@ Replica::Replica(ServerId self, Seams seams)
       head_(context_),
       member_(context_, head_),
       sync_(context_),
+      scrub_(context_, head_),
       drops_(seams.executor) {}
 
 Result<void> Replica::InstallMap(const wire::ClusterMap& map) {
@@ -67,6 +68,7 @@ asio::awaitable<Result<void>> Replica::Collect(PoolId pool, DataId data, uint32_
 void Replica::Stop() {
   context_.stopped = true;
   context_.states.NotifyAll();
+  scrub_.Wake();
 }
 
 }  // namespace ringfs::chunkserver

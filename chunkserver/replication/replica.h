@@ -9,6 +9,7 @@
 #include "chunkserver/replication/drop_order.h"
 #include "chunkserver/replication/head.h"
 #include "chunkserver/replication/member_side.h"
+#include "chunkserver/replication/scrub.h"
 #include "proto/cluster.pb.h"
 
 namespace ringfs::chunkserver {
@@ -26,6 +27,7 @@ class Replica {
 
   Head& head() { return head_; }
   MemberSide& member() { return member_; }
+  Scrub& scrub() { return scrub_; }
   Context& context() { return context_; }
 
   // A map from the master, complete or what changed.
@@ -55,6 +57,7 @@ class Replica {
   MemberSide member_;
   BucketSync sync_;
   DropOrder drop_order_;
+  Scrub scrub_;
   BlockLocks drops_;  // one drop of a data id at a time, so that none outlives a repetition of it
 };
 

@@ -44,6 +44,9 @@ class LocalBlocks {
   virtual asio::awaitable<Result<std::vector<BlockInfo>>> List(PoolId pool, BucketId bucket,
                                                                std::optional<BlockKey> after,
                                                                uint32_t limit) = 0;
+  // Reads the whole block and checks it. kNotFound; kCorrupted: not even what it should be is known.
+  virtual asio::awaitable<Result<BlockCheck>> Verify(BlockKey key) = 0;
+  virtual std::vector<BucketUsage> Buckets() = 0;
   virtual asio::awaitable<Result<void>> Sync(std::vector<BlockKey> keys) = 0;
   // Both durable on return.
   virtual asio::awaitable<Result<void>> Remove(BlockKey key) = 0;

@@ -80,6 +80,20 @@ std::string CopiesLine(const wire::StatusReply& status) {
   return line;
 }
 
+std::string RotLine(const wire::StatusReply& status) {
+  uint64_t bad = 0;
+  uint64_t repaired = 0;
+  uint64_t reading = 0;
+  for (const wire::Server& server : status.servers()) {
+    bad += server.scrub().bad();
+    repaired += server.scrub().repaired();
+    reading += server.scrub().running() ? 1 : 0;
+  }
+  std::string line = fmt::format("{} found not whole, {} repaired", Count(bad, "block"), repaired);
+  if (reading > 0) line += fmt::format("; {} verifying", Count(reading, "server"));
+  return line;
+}
+
 std::string Describe(const wire::StatusReply& status) {
   const Health health = HealthOf(status);
   const Space space = SpaceOf(status);
@@ -104,6 +118,7 @@ std::string Describe(const wire::StatusReply& status) {
                             Bytes(space.capacity), Percent(space.used, space.capacity))},
       {"sessions", std::to_string(status.sessions())},
       {"locks", std::to_string(status.locks())},
+      {"rot", RotLine(status)},
       {"garbage", Count(status.garbage_entries(), "file") + " to be removed from the disks"},
   });
 }

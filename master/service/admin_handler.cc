@@ -61,6 +61,7 @@ wire::Server Describe(const Context& context, const wire::ServerRecord& record) 
   server.set_used_bytes(live->usage.used_bytes());
   server.set_blocks(live->usage.blocks());
   server.set_failed_stores(live->usage.failed_stores());
+  *server.mutable_scrub() = live->usage.scrub();
   if (live->seen_ns != 0) {
     server.set_last_seen_ms_ago((context.clock.MonotonicNs() - live->seen_ns) / kNsPerMs);
   }

@@ -10,6 +10,7 @@
 #include "master/service/garbage_handler.h"
 #include "master/service/lease_handler.h"
 #include "master/service/meta_handler.h"
+#include "master/service/scrub_handler.h"
 #include "master/service/server_handler.h"
 #include "master/service/session_end.h"
 #include "master/service/session_handler.h"
@@ -54,6 +55,9 @@ Result<rpc::Reply> AnswerAdmin(Context& context, const rpc::Call& call, int64_t 
     case wire::MASTER_SERVER_ORDER:
       return Answer<wire::ServerOrderRequest>(
           call, [&](const auto& request) { return OrderServer(context, request); });
+    case wire::MASTER_SCRUB:
+      return Answer<wire::ScrubRequest>(
+          call, [&](const auto& request) { return OrderScrub(context, request); });
     default:
       return Fail(Errc::kNotSupported, "a method that this master does not know");
   }

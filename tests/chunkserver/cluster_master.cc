@@ -23,6 +23,9 @@ asio::awaitable<Result<rpc::Reply>> ClusterMaster::Handle(std::shared_ptr<rpc::P
     case wire::MASTER_REGISTER_SERVER:
       co_return Register(peer, call);
     case wire::MASTER_HEARTBEAT: {
+      if (auto request = rpc::Parse<wire::HeartbeatRequest>(call.body)) {
+        usage[request->server()] = request->usage();
+      }
       wire::HeartbeatReply reply;
       reply.set_lease_ms(lease_ms);
       reply.set_epoch(map.epoch());

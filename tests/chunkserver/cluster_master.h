@@ -33,6 +33,7 @@ class ClusterMaster final : public rpc::Service {
   std::set<uint64_t> live_sessions;
   std::set<std::pair<uint32_t, uint64_t>> fenced;   // server, session
   std::set<std::pair<uint32_t, uint64_t>> removed;  // server, garbage entry
+  std::map<uint32_t, wire::ServerUsage> usage;      // by server: of the last heartbeat
   int64_t lease_ms = 3000;
 
  private:

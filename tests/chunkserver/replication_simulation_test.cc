@@ -46,6 +46,10 @@ class Scenario {
     if (!StepUntilDone("clients")) return;
     if (!StepUntilAllServe()) return;
     if (plan_.faults == Faults::kOne && !SyncAndLosePower()) return;
+    if (plan_.faults == Faults::kRot) {
+      ++orders_;
+      if (!StepUntilScrubbed()) return;
+    }
     FakeClient reader(servers_, history_, numbers_, 50, plan_.client);
     ++numbers_.running;
     Spawn(world_.executor(), reader.ReadAll(), "the last reads");
@@ -89,6 +93,7 @@ class Scenario {
       co_await Pause(world_, world_.Pick(100, 1500));
       if (plan_.faults == Faults::kRot) {
         RotOne();
+        if (world_.Chance(0.3)) ScrubAll();
       } else {
         DisturbOnce();
       }
@@ -136,6 +141,35 @@ class Scenario {
       if (servers_.disk(id).Read(key).code() == Errc::kCorrupted) return;
     }
     servers_.disk(AnyServer()).Rot(key);
+  }
+
+  void ScrubAll() {
+    ++orders_;
+    for (const ServerId id : servers_.ids()) {
+      if (Replica* replica = servers_.Live(id)) replica->scrub().Order(orders_);
+    }
+  }
+  bool ScrubEnded() {
+    for (const ServerId id : servers_.ids()) {
+      const auto ended = servers_.Live(id)->scrub().report().ended;
+      if (ended.empty() || ended.back().order != orders_) return false;
+    }
+    return true;
+  }
+  // A whole scrub leaves nothing rotten; what rots is a copy of a serving member.
+  bool StepUntilScrubbed() {
+    while (!ScrubEnded()) {
+      // One that was busy with an order before has not taken this one.
+      for (const ServerId id : servers_.ids()) servers_.Live(id)->scrub().Order(orders_);
+      if (!Step()) {
+        ADD_FAILURE() << "the scrub did not end by " << world_.NowMs();
+        return false;
+      }
+    }
+    for (const ServerId id : servers_.ids()) {
+      EXPECT_FALSE(servers_.disk(id).AnyRotten()) << "server " << Raw(id);
+    }
+    return true;
   }
 
   void Heal() {
@@ -220,6 +254,7 @@ class Scenario {
   History history_;
   Numbers numbers_;
   std::vector<std::unique_ptr<FakeClient>> clients_;
+  uint64_t orders_ = 0;  // to scrub
   bool faults_over_ = false;
   bool over_ = false;
 };

@@ -27,6 +27,7 @@ TEST(ArgumentsTest, NameTheirCommand) {
       {{"locks", "break", "12"}, Action::kBreakLocks},
       {{"sessions"}, Action::kSessions},
       {{"sync"}, Action::kSync},
+      {{"scrub", "--json"}, Action::kScrub},
       {{"sync", "/mnt/a"}, Action::kSync},
       {{"explain", "/mnt/a"}, Action::kExplain},
       {{"backup", "file"}, Action::kBackup},

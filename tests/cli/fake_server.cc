@@ -36,6 +36,12 @@ void FakeServer::Refuse(uint32_t method, Error error) {
   answers_.insert_or_assign(method, Result<std::string>(Fail(std::move(error))));
 }
 
+void FakeServer::AnswerWith(uint32_t method,
+                            std::function<std::string(const std::string&)> answer) {
+  const std::lock_guard lock(mutex_);
+  functions_[method] = std::move(answer);
+}
+
 std::vector<std::string> FakeServer::Calls(uint32_t method) const {
   const std::lock_guard lock(mutex_);
   const auto found = calls_.find(method);
@@ -46,6 +52,11 @@ asio::awaitable<Result<rpc::Reply>> FakeServer::Handle(std::shared_ptr<rpc::Peer
                                                        rpc::Call call) {
   const std::lock_guard lock(mutex_);
   calls_[call.method].push_back(call.body);
+  if (const auto function = functions_.find(call.method); function != functions_.end()) {
+    rpc::Reply reply;
+    reply.body = function->second(call.body);
+    co_return reply;
+  }
   const auto found = answers_.find(call.method);
   if (found == answers_.end()) co_return Fail(Errc::kNotSupported, "not known here");
   if (!found->second) co_return Fail(found->second.error());

@@ -28,6 +28,8 @@ class FakeServer final : public rpc::Service {
   // Before the first call of the method.
   void Answer(uint32_t method, const google::protobuf::MessageLite& message);
   void Refuse(uint32_t method, Error error);
+  // `answer` makes the body of the answer from that of the call, on the server's thread.
+  void AnswerWith(uint32_t method, std::function<std::string(const std::string&)> answer);
 
   // The bodies of the calls of a method, in order.
   std::vector<std::string> Calls(uint32_t method) const;
@@ -38,6 +40,7 @@ class FakeServer final : public rpc::Service {
  private:
   mutable std::mutex mutex_;
   std::map<uint32_t, Result<std::string>> answers_;
+  std::map<uint32_t, std::function<std::string(const std::string&)>> functions_;
   std::map<uint32_t, std::vector<std::string>> calls_;
 
   asio::io_context context_;

@@ -132,6 +132,23 @@ std::vector<BlockInfo> FakeDisk::List(PoolId pool, BucketId bucket, std::optiona
   return list;
 }
 
+std::vector<BucketUsage> FakeDisk::Buckets() const {
+  std::map<std::pair<PoolId, BucketId>, uint64_t> counts;
+  for (const auto& [key, block] : blocks_) {
+    if (!block.states.back().present) continue;
+    ++counts[{key.pool, BucketOf(key.data, key.index, bucket_bits_)}];
+  }
+  std::vector<BucketUsage> buckets;
+  for (const auto& [at, count] : counts) buckets.push_back({at.first, at.second, count});
+  return buckets;
+}
+
+bool FakeDisk::AnyRotten() const {
+  return std::any_of(blocks_.begin(), blocks_.end(), [](const auto& entry) {
+    return entry.second.rotten && entry.second.states.back().present;
+  });
+}
+
 void FakeDisk::Remove(const BlockKey& key) {
   Sync(key);
   blocks_.erase(key);
@@ -230,6 +247,16 @@ asio::awaitable<Result<std::vector<BlockInfo>>> FakeBlocks::List(PoolId pool, Bu
   co_await Work();
   if (detached_) co_return Gone();
   co_return disk_.List(pool, bucket, after, limit);
+}
+
+asio::awaitable<Result<BlockCheck>> FakeBlocks::Verify(BlockKey key) {
+  co_await Work();
+  if (detached_) co_return Gone();
+  const auto info = disk_.Info(key);
+  if (!info) co_return Fail(Errc::kNotFound);
+  BlockCheck check{info->version, info->length, {}};
+  if (!disk_.Read(key)) check.bad_units.push_back(0);
+  co_return check;
 }
 
 asio::awaitable<Result<void>> FakeBlocks::Sync(std::vector<BlockKey> keys) {

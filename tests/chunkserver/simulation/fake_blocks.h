@@ -39,6 +39,8 @@ class FakeDisk {
   std::optional<BlockInfo> Info(const BlockKey& key) const;
   std::vector<BlockInfo> List(PoolId pool, BucketId bucket, std::optional<BlockKey> after,
                               size_t limit) const;
+  std::vector<BucketUsage> Buckets() const;
+  bool AnyRotten() const;
   void Remove(const BlockKey& key);
   void RemoveData(PoolId pool, DataId data, uint32_t from);
   std::optional<LastWrite> LastTag(SessionId session, uint32_t channel) const;
@@ -68,6 +70,8 @@ class FakeBlocks final : public LocalBlocks {
   asio::awaitable<Result<std::vector<BlockInfo>>> List(PoolId pool, BucketId bucket,
                                                        std::optional<BlockKey> after,
                                                        uint32_t limit) override;
+  asio::awaitable<Result<BlockCheck>> Verify(BlockKey key) override;
+  std::vector<BucketUsage> Buckets() override { return disk_.Buckets(); }
   asio::awaitable<Result<void>> Sync(std::vector<BlockKey> keys) override;
   asio::awaitable<Result<void>> Remove(BlockKey key) override;
   asio::awaitable<Result<void>> RemoveData(PoolId pool, DataId data, uint32_t from) override;

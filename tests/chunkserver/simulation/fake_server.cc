@@ -47,6 +47,7 @@ asio::awaitable<void> Incarnation::Run() {
         std::make_unique<Replica>(id_, Seams{world.executor(), world, blocks_, *this, *this});
     EXPECT_TRUE(replica_->InstallMap(*map));
     replica_->RenewLease(sent_ms, kLeaseMs);
+    Spawn(world.executor(), replica_->scrub().Run(0), "a simulated scrub");
   }
   while (!crashed_) {
     co_await Pause(world, kLeaseMs / 3);
