@@ -38,20 +38,24 @@ Result<std::optional<StoreIdentity>> Look(Disk& disk, bool accept_new) {
   return std::optional<StoreIdentity>();
 }
 
-Result<void> AddStore(StoreSet& set, const std::string& path, const DirectoryIdentity& identity,
-                      const StoreOptions& options, const DiskFigures& figures) {
+struct OpenedStore {
+  std::unique_ptr<Disk> disk;
+  std::unique_ptr<ChunkStore> store;
+};
+
+Result<OpenedStore> OpenStore(const std::string& path, const DirectoryIdentity& identity,
+                              const StoreOptions& options, const DiskFigures& figures) {
   Result<std::unique_ptr<Disk>> disk = OpenPosixDisk(path, figures);
   if (!disk) return Fail(disk.error());
   const Result<StoreIdentity> found = ReadIdentity(**disk);
   StoreExpectation expected;
   expected.cluster = identity.cluster;
   expected.server = identity.server;
-  expected.create = !found && found.code() == Errc::kNotFound;
+  expected.create = !found && found.code() == Errc::kNotFound && !options.accept_loss;
   expected.identity = StoreIdentity{identity.cluster, identity.server, ToHex(RandomBytes(16))};
   Result<std::unique_ptr<ChunkStore>> store = ChunkStore::Open(**disk, expected, options);
   if (!store) return Fail(store.error());
-  set.Add(path, std::move(*disk), std::move(*store));
-  return {};
+  return OpenedStore{std::move(*disk), std::move(*store)};
 }
 
 }  // namespace
@@ -59,12 +63,16 @@ Result<void> AddStore(StoreSet& set, const std::string& path, const DirectoryIde
 Result<DirectoryIdentity> ReadDirectories(const std::vector<std::string>& paths, bool accept_new) {
   DirectoryIdentity identity;
   size_t readable = 0;
+  std::string why;
   for (const std::string& path : paths) {
     Result<std::unique_ptr<Disk>> disk = OpenPosixDisk(path);
     if (!disk) return Fail(disk.error());
     const auto found = Look(**disk, accept_new);
     if (!found && !IsDiskFailure(found.code())) return Fail(found.error());
-    if (!found) continue;
+    if (!found) {
+      why += "; " + path + ": " + found.error().ToString();
+      continue;
+    }
     ++readable;
     if (!*found) continue;
     const StoreIdentity& store = **found;
@@ -75,7 +83,7 @@ Result<DirectoryIdentity> ReadDirectories(const std::vector<std::string>& paths,
     identity.cluster = store.cluster;
     identity.server = store.server;
   }
-  if (readable == 0) return Fail(Errc::kIo, "no data directory can be read");
+  if (readable == 0) return Fail(Errc::kIo, "no data directory can be read" + why);
   if (identity.server.empty()) identity.server = ToHex(RandomBytes(16));
   return identity;
 }
@@ -89,18 +97,32 @@ Result<std::unique_ptr<StoreSet>> OpenDirectories(
   std::optional<Error> first;
   size_t open = 0;
   for (const std::string& path : paths) {
-    const Result<void> added = AddStore(*set, path, identity, options, figures);
-    if (added) {
+    Result<OpenedStore> opened = OpenStore(path, identity, options, figures);
+    if (opened) {
+      set->Add(path, std::move(opened->disk), std::move(opened->store));
       ++open;
       continue;
     }
-    if (!IsDiskFailure(added.code())) return Fail(added.error());
-    spdlog::error("{} is left out: {}", path, added.error().ToString());
-    if (!first) first = added.error();
-    set->AddMissing(path, added.error());
+    if (!IsDiskFailure(opened.code())) return Fail(opened.error());
+    spdlog::error("{} is left out: {}", path, opened.error().ToString());
+    if (!first) first = opened.error();
+    set->AddMissing(path, opened.error());
   }
-  if (open == 0) return Fail(*first);
+  if (open == 0 && first->code != Errc::kCorrupted) return Fail(*first);
   return set;
+}
+
+Result<void> ReturnDirectory(StoreSet& set, const std::string& path,
+                             const DirectoryIdentity& identity,
+                             std::function<BucketId(const BlockKey&)> bucket_of,
+                             const DiskFigures& figures) {
+  StoreOptions options;
+  options.bucket_of = std::move(bucket_of);
+  options.accept_loss = true;
+  Result<OpenedStore> opened = OpenStore(path, identity, options, figures);
+  if (!opened) return Fail(opened.error());
+  set.Return(path, std::move(opened->disk), std::move(opened->store));
+  return {};
 }
 
 std::string ToHex(const std::string& bytes) {

@@ -24,10 +24,18 @@ struct DirectoryIdentity {
 Result<DirectoryIdentity> ReadDirectories(const std::vector<std::string>& paths, bool accept_new);
 
 // Opens the stores, making those of new directories. One that fails is a missing one of the set;
-// kIo and others: none is left, with the first reason.
+// kIo and others: none is left, with the first reason; but where that is damage (kCorrupted) there
+// is a set without a store, as others may have all that was in them.
 Result<std::unique_ptr<StoreSet>> OpenDirectories(
     const std::vector<std::string>& paths, const DirectoryIdentity& identity,
     std::function<BucketId(const BlockKey&)> bucket_of, const DiskFigures& figures = {});
+
+// Opens a store that is missing in `set`, and that the cluster does not count on any more, whatever
+// its journal has lost; it takes part from then on. For a thread that may wait for the disk.
+Result<void> ReturnDirectory(StoreSet& set, const std::string& path,
+                             const DirectoryIdentity& identity,
+                             std::function<BucketId(const BlockKey&)> bucket_of,
+                             const DiskFigures& figures = {});
 
 std::string ToHex(const std::string& bytes);
 // Empty when it is not hexadecimal.

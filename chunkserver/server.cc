@@ -101,9 +101,9 @@ Result<void> ChunkServer::OpenStores(const wire::ClusterMap& map) {
                 options_.directories.front() + " belongs to another cluster than the master's");
   }
   identity_.cluster = cluster;
-  DiskFigures disk;
-  if (figures_) disk = figures_->disk;
-  auto stores = OpenDirectories(options_.directories, identity_, BucketsOf(map), disk);
+  bucket_of_ = BucketsOf(map);
+  if (figures_) disk_figures_ = figures_->disk;
+  auto stores = OpenDirectories(options_.directories, identity_, bucket_of_, disk_figures_);
   if (!stores) return Fail(stores.error());
   stores_ = std::move(*stores);
   blocks_.emplace(disk_pool_, *stores_);
@@ -178,13 +178,42 @@ void ChunkServer::LookAtStores() {
     link_.RegisterAgain();
     return;
   }
-  if (!blocks_->AnyOut()) return;
+  if (!blocks_->AnyOut() || CountedOn()) return;
+  if (!stores_returned_ && !stores_->Missing().empty()) {
+    stores_returned_ = true;
+    Spawn(executor_, ReturnStores(), "return of stores");
+  } else if (!returning_) {
+    stores_->AbandonFailed();
+  }
+}
+
+// Whether this server serves a bucket, maybe alone, of which a store that is out has blocks.
+bool ChunkServer::CountedOn() {
   const auto counted_on = [this](const BucketKey& bucket) {
     return blocks_->MayMiss(bucket.pool, bucket.bucket);
   };
   const auto serving =
       replica_->context().map.BucketsWith(replica_->context().self, MemberState::kServing);
-  if (std::none_of(serving.begin(), serving.end(), counted_on)) stores_->AbandonFailed();
+  return std::any_of(serving.begin(), serving.end(), counted_on);
+}
+
+// A store whose journal is damaged has old versions of some blocks. As long as others serve all
+// that it holds, that is no harm: what differs is copied from them before it counts again.
+asio::awaitable<void> ChunkServer::ReturnStores() {
+  returning_ = true;
+  for (const std::string& path : stores_->Missing()) {
+    auto job = [&] { return ReturnDirectory(*stores_, path, identity_, bucket_of_, disk_figures_); };
+    const Result<void> returned = co_await RunOn(disk_pool_, std::move(job));
+    if (returned) {
+      spdlog::warn("{} takes part again: what it has lost is copied from other servers", path);
+    } else {
+      spdlog::error("{} stays out, and must be emptied before it is used again: {}", path,
+                    returned.error().ToString());
+    }
+  }
+  returning_ = false;
+  // Those that are left are abandoned at the next look.
+  blocks_->LookForFailures();
 }
 
 asio::awaitable<void> ChunkServer::SessionEnded(SessionId session) {

@@ -4,6 +4,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/thread_pool.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,6 +73,8 @@ class ChunkServer final : private LinkedServer {
   Result<void> Listen();
   Result<void> OpenStores(const wire::ClusterMap& map);
   asio::awaitable<void> ForgetSessions();
+  bool CountedOn();
+  asio::awaitable<void> ReturnStores();
 
   asio::any_io_executor executor_;
   ServerOptions options_;
@@ -81,6 +84,10 @@ class ChunkServer final : private LinkedServer {
   uint64_t incarnation_ = 0;
   std::unique_ptr<StoreSet> stores_;
   std::optional<StoreBlocks> blocks_;
+  std::function<BucketId(const BlockKey&)> bucket_of_;
+  DiskFigures disk_figures_;
+  bool stores_returned_ = false;  // those that were missing have got their second chance
+  bool returning_ = false;        // or are getting it
   MasterLink link_;
   Peers peers_;
   std::unique_ptr<Replica> replica_;

@@ -68,14 +68,28 @@ Result<void> RemoveDurably(StoreSet& stores, PoolId pool, DataId data, uint32_t 
 
 }  // namespace
 
+void StoreBlocks::CountOut() {
+  stores_out_ = 0;
+  for (const StoreSet::Status& status : stores_.Statuses()) stores_out_ += status.error ? 1 : 0;
+}
+
+template <typename T>
+Result<T> StoreBlocks::Told(Result<T> result) {
+  if (result || result.code() != Errc::kIo) return result;
+  CountOut();
+  if (stores_out_ == 0) return result;
+  return Fail(Errc::kNotServing, result.error().detail);
+}
+
 asio::awaitable<Result<void>> StoreBlocks::Apply(BlockChange change, bool sync) {
   if (SizeOf(change) <= kMovedHereBytes) {
     Result<void> applied = ApplyTo(stores_, change, Patience::kNow);
     const bool made = applied && !sync;
-    if (made || (!applied && applied.code() != Errc::kWouldBlock)) co_return applied;
+    if (made || (!applied && applied.code() != Errc::kWouldBlock)) co_return Told(applied);
     if (applied) {
       auto job = [&] { return stores_.Sync(std::span(&change.key, 1)); };
-      co_return co_await RunOn(pool_, std::move(job));
+      auto done = co_await RunOn(pool_, std::move(job));
+      co_return Told(std::move(done));
     }
   }
   auto job = [&]() -> Result<void> {
@@ -83,48 +97,53 @@ asio::awaitable<Result<void>> StoreBlocks::Apply(BlockChange change, bool sync) 
     if (!applied || !sync) return applied;
     return stores_.Sync(std::span(&change.key, 1));
   };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<BlockData>> StoreBlocks::Read(BlockKey key, uint32_t offset,
                                                      uint32_t length) {
   if (length <= kMovedHereBytes) {
     Result<BlockData> data = ReadFrom(stores_, key, offset, length, Patience::kNow);
-    if (data || data.code() != Errc::kWouldBlock) co_return Counted(std::move(data));
+    if (data || data.code() != Errc::kWouldBlock) co_return Told(Counted(std::move(data)));
   }
   auto job = [&] { return ReadFrom(stores_, key, offset, length, Patience::kWait); };
-  Result<BlockData> read = co_await RunOn(pool_, std::move(job));
-  co_return Counted(std::move(read));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(Counted(std::move(done)));
 }
 
 asio::awaitable<Result<BlockCopy>> StoreBlocks::ReadCopy(BlockKey key) {
   auto job = [&] { return CopyFrom(stores_, key); };
-  Result<BlockCopy> copy = co_await RunOn(pool_, std::move(job));
-  co_return Counted(std::move(copy));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(Counted(std::move(done)));
 }
 
 asio::awaitable<Result<BlockInfo>> StoreBlocks::Stat(BlockKey key) {
   Result<BlockInfo> info = stores_.Stat(key, Patience::kNow);
-  if (info || info.code() != Errc::kWouldBlock) co_return info;
+  if (info || info.code() != Errc::kWouldBlock) co_return Told(std::move(info));
   auto job = [&] { return stores_.Stat(key); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<std::vector<BlockInfo>>> StoreBlocks::List(PoolId pool, BucketId bucket,
                                                                   std::optional<BlockKey> after,
                                                                   uint32_t limit) {
   auto job = [&] { return stores_.List(pool, bucket, after, limit); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<BlockCheck>> StoreBlocks::Verify(BlockKey key) {
   auto job = [&] { return stores_.Verify(key); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<void>> StoreBlocks::Sync(std::vector<BlockKey> keys) {
   auto job = [&] { return stores_.Sync(keys); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<void>> StoreBlocks::Remove(BlockKey key) {
@@ -133,12 +152,14 @@ asio::awaitable<Result<void>> StoreBlocks::Remove(BlockKey key) {
     if (!removed) return removed;
     return stores_.Sync(std::span(&key, 1));
   };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<void>> StoreBlocks::RemoveData(PoolId pool, DataId data, uint32_t from) {
   auto job = [&] { return RemoveDurably(stores_, pool, data, from); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 std::optional<LastWrite> StoreBlocks::LastTag(SessionId session, uint32_t channel) {
@@ -151,19 +172,20 @@ bool StoreBlocks::MayMiss(PoolId pool, BucketId bucket) {
 
 asio::awaitable<Result<void>> StoreBlocks::SyncAll() {
   auto job = [&] { return stores_.SyncAll(); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 asio::awaitable<Result<void>> StoreBlocks::DropTags(SessionId session) {
   auto job = [&] { return stores_.DropTags(session); };
-  co_return co_await RunOn(pool_, std::move(job));
+  auto done = co_await RunOn(pool_, std::move(job));
+  co_return Told(std::move(done));
 }
 
 size_t StoreBlocks::LookForFailures() {
-  size_t out = 0;
-  for (const StoreSet::Status& status : stores_.Statuses()) out += status.error ? 1 : 0;
-  const size_t before = std::exchange(stores_out_, out);
-  return out > before ? out - before : 0;
+  CountOut();
+  const size_t before = std::exchange(looked_out_, stores_out_);
+  return stores_out_ > before ? stores_out_ - before : 0;
 }
 
 }  // namespace ringfs::chunkserver

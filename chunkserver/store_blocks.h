@@ -11,7 +11,9 @@
 
 namespace ringfs::chunkserver {
 
-// The blocks of the data directories: calls of the stores, made on a pool of threads.
+// The blocks of the data directories: calls of the stores, made on a pool of threads. What a store
+// that is out keeps from being done gives kNotServing: others will serve in the place of this
+// server as soon as the master knows.
 //
 // Threads: the protocol's; `pool` has threads of its own, which only call the stores.
 class StoreBlocks final : public LocalBlocks {
@@ -52,11 +54,15 @@ class StoreBlocks final : public LocalBlocks {
     if (corrupt_ != nullptr && result.code() == Errc::kCorrupted) corrupt_->Add();
     return result;
   }
+  void CountOut();
+  template <typename T>
+  Result<T> Told(Result<T> result);
 
   asio::thread_pool& pool_;
   StoreSet& stores_;
   size_t stores_out_ = 0;
   Counter* corrupt_ = nullptr;
+  size_t looked_out_ = 0;  // at the last look
 };
 
 }  // namespace ringfs::chunkserver

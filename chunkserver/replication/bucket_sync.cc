@@ -77,6 +77,9 @@ asio::awaitable<void> BucketSync::CatchUp(BucketKey bucket, uint64_t bucket_vers
 }
 
 asio::awaitable<Result<size_t>> BucketSync::Compare(Place place, bool compulsory) {
+  if (context_.seams.blocks.MayMiss(place.bucket.pool, place.bucket.bucket)) {
+    co_return Fail(Errc::kNotServing, "a data directory that may hold blocks of it is out");
+  }
   const ServerId head = context_.map.Find(place.bucket).head();
   if (head == ServerId{0}) co_return Fail(Errc::kUnavailable, "no member serves");
   const auto theirs = co_await AskForList(context_, place, head, compulsory);

@@ -20,6 +20,14 @@ constexpr uint32_t kListed = 256;
 constexpr size_t kEndedKept = 8;
 constexpr size_t kUnrepairedKept = 100'000;
 constexpr int kTries = 3;
+constexpr int kRepairTries = 10;
+constexpr int64_t kRepairAgainMs = 500;
+
+// Who serves the bucket is being decided, or somebody is away for a moment.
+bool MayPass(Errc code) {
+  return code == Errc::kNotServing || code == Errc::kNotHead || code == Errc::kStaleEpoch ||
+         code == Errc::kUnavailable || code == Errc::kTimedOut;
+}
 
 }  // namespace
 
@@ -119,7 +127,13 @@ asio::awaitable<void> Scrub::ReadBlock(BucketKey bucket, BlockKey key) {
     co_return;
   }
   ++pass_.bad;
-  const Result<void> repaired = co_await Repair(bucket, key);
+  // The head counts when it repairs.
+  if (context_.map.Find(bucket).head() != context_.self) ++context_.counters.bad;
+  Result<void> repaired = co_await Repair(bucket, key);
+  for (int i = 1; i < kRepairTries && !repaired && MayPass(repaired.code()) && !Cut(); ++i) {
+    co_await wake_.WaitFor(kRepairAgainMs);
+    repaired = co_await Repair(bucket, key);
+  }
   if (repaired) {
     ++pass_.repaired;
     unrepaired_.erase(key);
@@ -136,8 +150,7 @@ asio::awaitable<Result<void>> Scrub::Repair(BucketKey bucket, BlockKey key) {
     const int64_t deadline_ms = context_.Now() + kRepairMs;
     co_return co_await head_.Repair(key, members.version, deadline_ms);
   }
-  ++context_.counters.bad;
-  Result<void> taken = Fail(Errc::kUnavailable, "no other member serves");
+  Result<void> taken = Fail(Errc::kCorrupted, "no other member serves");
   for (const ServerId server : members.Serving()) {
     if (server == context_.self) continue;
     taken = co_await TakeFrom(bucket, server, key);

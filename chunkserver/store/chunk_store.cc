@@ -12,6 +12,11 @@ constexpr size_t kRemovePage = 256;
 
 }  // namespace
 
+Failure ChunkStore::Core::IndexFailed(const Error& error) {
+  journal_.SetFailed(error);
+  return Fail(*journal_.failed());
+}
+
 Result<void> ChunkStore::Core::CheckHealth() {
   const std::optional<Error> error = journal_.failed();
   return error ? Result<void>(Fail(*error)) : Result<void>();

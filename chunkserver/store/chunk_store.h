@@ -31,6 +31,10 @@ struct StoreOptions {
   uint64_t reusable_bytes = 256 << 20;
   // Memory for the metadata of blocks that are not being written.
   uint64_t cache_bytes = 64 << 20;
+  // Opens also when records of the journal that were durable are lost: blocks may be older than
+  // was synced, or missing, or back after they were removed. Only for a store that the cluster does
+  // not count on any more; the next opening knows nothing of the loss.
+  bool accept_loss = false;
   // Starts a thread that syncs what is older than a second and checkpoints. Without it (tests) the
   // caller calls SyncAll() and Checkpoint().
   bool background = true;

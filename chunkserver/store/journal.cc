@@ -69,31 +69,59 @@ Result<void> Journal::Open() {
   return {};
 }
 
-Result<uint64_t> Journal::Replay(uint64_t checkpointed, const RecordVisitor& visit) {
-  const uint64_t first = checkpointed + 1;
+Result<uint64_t> Journal::HighestGeneration(uint64_t checkpointed) {
+  uint64_t highest = checkpointed + 2;
   for (const std::unique_ptr<DiskFile>& file : files_) {
-    const Result<std::optional<uint64_t>> generation = GenerationOf(*file, salt_);
-    if (!generation) {
-      return Fail(generation.error());
+    const Result<std::optional<FrameHeader>> header = FirstHeader(*file, salt_);
+    if (!header) {
+      return Fail(header.error());
     }
-    // A generation begins only when all but the one before it are in the index.
-    if (*generation && **generation > first + 1) {
-      return Fail(Errc::kCorrupted, disk_.Name() + ": the index is older than the journal");
+    if (*header) {
+      highest = std::max(highest, (*header)->generation);
     }
+  }
+  return highest;
+}
+
+// Frames that follow lost ones are not taken: they would make blocks that never were.
+Result<void> Journal::Replay(uint64_t checkpointed, const RecordVisitor& visit, bool accept_loss) {
+  const uint64_t first = checkpointed + 1;
+  const auto lost = [&](const char* why) -> Result<void> {
+    if (!accept_loss) {
+      return Fail(Errc::kCorrupted, disk_.Name() + ": " + why);
+    }
+    spdlog::warn("store {}: {}; it goes on with what was before", disk_.Name(), why);
+    return {};
+  };
+  const Result<uint64_t> highest = HighestGeneration(checkpointed);
+  if (!highest) {
+    return Fail(highest.error());
+  }
+  // A generation begins only when all but the one before it are in the index.
+  if (*highest > first + 1) {
+    return lost("the index is older than the journal");
   }
   const Result<JournalContent> older = ReadFrames(*files_[first % 2], salt_, first, visit);
   if (!older) {
     return Fail(older.error());
   }
-  const Result<JournalContent> newer =
-      ReadFrames(*files_[(first + 1) % 2], salt_, first + 1, visit);
+  if (older->damaged) {
+    return lost("the journal is damaged at a frame that was durable");
+  }
+  DiskFile& next = *files_[(first + 1) % 2];
+  const Result<std::optional<FrameHeader>> header = FirstHeader(next, salt_);
+  if (!header) {
+    return Fail(header.error());
+  }
+  if (*header && (*header)->generation == first + 1 && (*header)->previous != older->frames) {
+    return lost("the journal lacks frames that were durable");
+  }
+  const Result<JournalContent> newer = ReadFrames(next, salt_, first + 1, visit);
   if (!newer) {
     return Fail(newer.error());
   }
-  if (newer->frames > 0 && newer->previous != older->frames) {
-    return Fail(Errc::kCorrupted, disk_.Name() + ": the journal lacks frames that were durable");
-  }
-  return first + 1;
+  return newer->damaged ? lost("the journal is damaged at a frame that was durable")
+                        : Result<void>();
 }
 
 void Journal::Start(uint64_t generation) {

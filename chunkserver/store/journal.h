@@ -35,9 +35,11 @@ class Journal {
   // Makes the two files, filled so that later writes need no metadata of the disk. Durable.
   Result<void> Create();
   Result<void> Open();
-  // Recovery: reads what follows `checkpointed`. Returns the highest generation that may be in use.
-  // kCorrupted: records that were durable are lost.
-  Result<uint64_t> Replay(uint64_t checkpointed, const RecordVisitor& visit);
+  // The highest generation that may have been in use, when the index has those to `checkpointed`.
+  Result<uint64_t> HighestGeneration(uint64_t checkpointed);
+  // Recovery: reads what follows `checkpointed`. kCorrupted: records that were durable are lost;
+  // with `accept_loss` what was before them has been read then, and there is no error.
+  Result<void> Replay(uint64_t checkpointed, const RecordVisitor& visit, bool accept_loss);
   // After recovery; nothing of `generation` was ever written.
   void Start(uint64_t generation);
 

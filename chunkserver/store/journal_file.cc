@@ -175,7 +175,7 @@ Result<void> WriteFrame(DiskFile& file, uint64_t offset, FrameHeader* header,
   return file.Write(offset, pieces);
 }
 
-Result<std::optional<uint64_t>> GenerationOf(DiskFile& file, uint64_t salt) {
+Result<std::optional<FrameHeader>> FirstHeader(DiskFile& file, uint64_t salt) {
   const Result<uint64_t> size = file.Size();
   if (!size) {
     return Fail(size.error());
@@ -184,7 +184,7 @@ Result<std::optional<uint64_t>> GenerationOf(DiskFile& file, uint64_t salt) {
   if (!frame) {
     return Fail(frame.error());
   }
-  return *frame ? std::optional((*frame)->header.generation) : std::nullopt;
+  return *frame ? std::optional((*frame)->header) : std::nullopt;
 }
 
 Result<JournalContent> ReadFrames(DiskFile& file, uint64_t salt, uint64_t generation,
@@ -208,9 +208,6 @@ Result<JournalContent> ReadFrames(DiskFile& file, uint64_t salt, uint64_t genera
     if (Result<void> taken = VisitRecords(**frame, false, visit); !taken) {
       return Fail(taken.error());
     }
-    if (content.frames == 0) {
-      content.previous = (*frame)->header.previous;
-    }
     ++content.frames;
     offset += (*frame)->header.End();
   }
@@ -218,9 +215,7 @@ Result<JournalContent> ReadFrames(DiskFile& file, uint64_t salt, uint64_t genera
   if (!damaged) {
     return Fail(damaged.error());
   }
-  if (*damaged) {
-    return Fail(Errc::kCorrupted, "the journal is damaged at a frame that was durable");
-  }
+  content.damaged = *damaged;
   return content;
 }
 

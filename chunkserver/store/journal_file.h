@@ -48,11 +48,11 @@ Result<void> WriteFrame(DiskFile& file, uint64_t offset, FrameHeader* header,
 
 struct JournalContent {
   uint64_t frames = 0;
-  uint64_t previous = 0;  // of the first frame
+  bool damaged = false;  // a frame that was durable is not whole: those before it are `frames`
 };
 
-// The generation of the file's first frame, whichever it is; nothing if there is no whole one.
-Result<std::optional<uint64_t>> GenerationOf(DiskFile& file, uint64_t salt);
+// The header of the file's first frame, whichever it is; nothing if that is not whole.
+Result<std::optional<FrameHeader>> FirstHeader(DiskFile& file, uint64_t salt);
 
 // Called with each record and the frame's data from the record's first unit on. Returns how many
 // units the record took; kCorrupted makes the frame count as torn if it is the last one.
@@ -60,8 +60,8 @@ using RecordVisitor =
     std::function<Result<uint32_t>(std::string_view record, const Buffer& data, bool check_only)>;
 
 // Reads the frames of one generation, each first with `check_only`, and then, if all of its records
-// are good, once more to be taken. Ends at the first that is not whole, as after a crash.
-// kCorrupted: a frame that was durable is damaged. kIo.
+// are good, once more to be taken. Ends at the first that is not whole, as after a crash. kIo; and
+// what `visit` says when it takes a record.
 Result<JournalContent> ReadFrames(DiskFile& file, uint64_t salt, uint64_t generation,
                                   const RecordVisitor& visit);
 

@@ -52,7 +52,7 @@ Result<std::vector<BlockInfo>> ChunkStore::Core::Merge(size_t limit, std::option
     const std::vector<BlockKey> changed = dirty(after, limit);
     Result<std::vector<BlockInfo>> stored = indexed(after, limit);
     if (!stored) {
-      return stored;
+      return IndexFailed(stored.error());
     }
     std::map<BlockKey, std::optional<BlockInfo>> all;
     for (const BlockKey& key : changed) {
@@ -77,7 +77,7 @@ Result<std::vector<BlockInfo>> ChunkStore::Core::Merge(size_t limit, std::option
       }
       Result<std::optional<BlockInfo>> current = Current(key, std::move(info));
       if (!current) {
-        return Fail(current.error());
+        return IndexFailed(current.error());
       }
       if (*current) {
         found.push_back(**current);

@@ -167,15 +167,20 @@ Result<void> ChunkStore::Core::Recover() {
   }
   // All that is replayed becomes one generation, the highest that may have been in use, so that
   // frames of none of them are ever taken for newer ones.
-  const uint64_t last = *checkpointed + 2;
-  const Result<uint64_t> replayed = journal_.Replay(
-      *checkpointed, [&](std::string_view record, const Buffer& data, bool check_only) {
-        return ReplayRecord(record, data, check_only, last);
-      });
-  if (!replayed) {
-    return Fail(replayed.error());
+  const Result<uint64_t> highest = journal_.HighestGeneration(*checkpointed);
+  if (!highest) {
+    return Fail(highest.error());
   }
-  RINGFS_CHECK(*replayed == last);
+  const uint64_t last = *highest;
+  Result<void> replayed = journal_.Replay(
+      *checkpointed,
+      [&](std::string_view record, const Buffer& data, bool check_only) {
+        return ReplayRecord(record, data, check_only, last);
+      },
+      options_.accept_loss);
+  if (!replayed) {
+    return replayed;
+  }
   space_.FinishMarking();
   const Changes changes = std::exchange(changes_, Changes{});
   if (Result<void> moved = MoveChanges(changes, last); !moved) {
@@ -184,6 +189,12 @@ Result<void> ChunkStore::Core::Recover() {
   checkpointed_ = last;
   space_.Free(changes.freed);
   Clean(changes, last);
+  if (options_.accept_loss) {
+    // What follows the damage may have any generation.
+    if (Result<void> emptied = journal_.Create(); !emptied) {
+      return emptied;
+    }
+  }
   journal_.Start(last + 1);
   return PunchUnused();
 }

@@ -35,7 +35,7 @@ Result<void> ChunkStore::Core::Load(BlockEntry& entry, Patience patience) {
   }
   Result<std::shared_ptr<BlockState>> state = index_->Load(entry.key);
   if (!state) {
-    return Fail(state.error());
+    return IndexFailed(state.error());
   }
   entry.state = std::move(*state);
   return {};

@@ -82,6 +82,8 @@ class ChunkStore::Core {
   std::vector<SessionId> TaggedSessions();
   std::vector<TagRecord> TagsOf(const BlockKey& key);
   Result<void> CheckHealth();
+  // Where the index cannot be read, nothing of the store can be counted on: it fails for good.
+  Failure IndexFailed(const Error& error);
   bool HasChanges();
   bool HasFreed();
   std::optional<Error> failed() { return journal_.failed(); }

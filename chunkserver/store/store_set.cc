@@ -29,13 +29,15 @@ uint64_t Weight(const std::string& store, PoolId pool, BucketId bucket) {
 struct StoreSet::Member {
   std::string name;
   std::unique_ptr<Disk> disk;
-  std::unique_ptr<ChunkStore> store;  // null: could not be opened
-  std::optional<Error> missing;       // why
+  std::unique_ptr<ChunkStore> owned;
+  std::atomic<ChunkStore*> store = nullptr;  // null: could not be opened, so far
+  std::optional<Error> missing;              // why
   std::atomic<bool> abandoned = false;
 
-  bool healthy() const { return store && !store->failed(); }
+  ChunkStore* open() const { return store.load(); }
+  bool healthy() const { return open() != nullptr && !open()->failed(); }
   bool MayHold(PoolId pool, BucketId bucket) const {
-    return !store || store->HoldsBucket(pool, bucket);
+    return open() == nullptr || open()->HoldsBucket(pool, bucket);
   }
 };
 
@@ -49,7 +51,8 @@ void StoreSet::Add(std::string name, std::unique_ptr<Disk> disk,
   auto member = std::make_unique<Member>();
   member->name = std::move(name);
   member->disk = std::move(disk);
-  member->store = std::move(store);
+  member->owned = std::move(store);
+  member->store = member->owned.get();
   members_.push_back(std::move(member));
 }
 
@@ -60,12 +63,34 @@ void StoreSet::AddMissing(std::string name, Error why) {
   members_.push_back(std::move(member));
 }
 
+std::vector<std::string> StoreSet::Missing() const {
+  std::vector<std::string> names;
+  for (const std::unique_ptr<Member>& member : members_) {
+    if (member->open() == nullptr && !member->abandoned) {
+      names.push_back(member->name);
+    }
+  }
+  return names;
+}
+
+void StoreSet::Return(const std::string& name, std::unique_ptr<Disk> disk,
+                      std::unique_ptr<ChunkStore> store) {
+  for (const std::unique_ptr<Member>& member : members_) {
+    if (member->name == name && member->open() == nullptr && !member->abandoned) {
+      member->disk = std::move(disk);
+      member->owned = std::move(store);
+      member->store = member->owned.get();
+      return;
+    }
+  }
+}
+
 // The members that are not failed, the one that new blocks of the bucket go to first.
 std::vector<StoreSet::Member*> StoreSet::Ranked(PoolId pool, BucketId bucket) {
   std::vector<std::pair<uint64_t, Member*>> ranked;
   for (const std::unique_ptr<Member>& member : members_) {
     if (member->healthy()) {
-      ranked.emplace_back(Weight(member->store->identity().store, pool, bucket), member.get());
+      ranked.emplace_back(Weight(member->open()->identity().store, pool, bucket), member.get());
     }
   }
   std::sort(ranked.begin(), ranked.end(),
@@ -80,19 +105,19 @@ std::vector<StoreSet::Member*> StoreSet::Ranked(PoolId pool, BucketId bucket) {
 // Where the block is. kNotFound: nowhere. kIo: a store that is out may have it.
 Result<ChunkStore*> StoreSet::Locate(const BlockKey& key, Patience patience) {
   const BucketId bucket = bucket_of_(key);
-  if (members_.size() == 1 && members_[0]->store) {
+  if (members_.size() == 1 && members_[0]->open() != nullptr) {
     // The store itself says whether it has the block, and whether it has failed.
-    return members_[0]->store.get();
+    return members_[0]->open();
   }
   for (Member* member : Ranked(key.pool, bucket)) {
-    if (!member->store->HoldsBucket(key.pool, bucket)) {
+    if (!member->open()->HoldsBucket(key.pool, bucket)) {
       continue;
     }
-    const Result<BlockInfo> info = member->store->Stat(key, patience);
+    const Result<BlockInfo> info = member->open()->Stat(key, patience);
     if (info) {
-      return member->store.get();
+      return member->open();
     }
-    if (info.code() != Errc::kNotFound && !member->store->failed()) {
+    if (info.code() != Errc::kNotFound && !member->open()->failed()) {
       return Fail(info.error());
     }
   }
@@ -112,7 +137,7 @@ Result<ChunkStore*> StoreSet::LocateOrPlace(const BlockKey& key, Patience patien
   if (ranked.empty()) {
     return Fail(Errc::kIo, "every data directory is out");
   }
-  return ranked.front()->store.get();
+  return ranked.front()->open();
 }
 
 Result<void> StoreSet::Apply(const BlockChange& change, Patience patience) {
@@ -146,15 +171,15 @@ Result<BlockCheck> StoreSet::Verify(const BlockKey& key) {
 }
 
 Result<void> StoreSet::Sync(std::span<const BlockKey> keys) {
-  if (members_.size() == 1 && members_[0]->store) {
-    return members_[0]->store->Sync(keys);
+  if (members_.size() == 1 && members_[0]->open() != nullptr) {
+    return members_[0]->open()->Sync(keys);
   }
   // A store has nothing to sync for a block that it does not have. One that has failed may have
   // lost what was applied to it.
   for (const std::unique_ptr<Member>& member : members_) {
     if (member->healthy()) {
-      const Result<void> synced = member->store->Sync(keys);
-      if (!synced && !member->store->failed()) {
+      const Result<void> synced = member->open()->Sync(keys);
+      if (!synced && !member->open()->failed()) {
         return synced;
       }
     }
@@ -189,8 +214,8 @@ Result<void> StoreSet::ForEachHealthy(const std::function<Result<void>(ChunkStor
     if (!member->healthy()) {
       continue;
     }
-    Result<void> done = call(*member->store);
-    if (!done && !member->store->failed()) {
+    Result<void> done = call(*member->open());
+    if (!done && !member->open()->failed()) {
       return done;
     }
   }
@@ -239,7 +264,7 @@ std::vector<BucketUsage> StoreSet::Buckets() const {
   std::map<std::pair<PoolId, BucketId>, uint64_t> blocks;
   for (const std::unique_ptr<Member>& member : members_) {
     if (member->healthy()) {
-      for (const BucketUsage& bucket : member->store->Buckets()) {
+      for (const BucketUsage& bucket : member->open()->Buckets()) {
         blocks[{bucket.pool, bucket.bucket}] += bucket.blocks;
       }
     }
@@ -257,7 +282,7 @@ std::optional<LastWrite> StoreSet::LastTag(SessionId session, uint32_t channel) 
     if (!member->healthy()) {
       continue;
     }
-    const std::optional<LastWrite> found = member->store->LastTag(session, channel);
+    const std::optional<LastWrite> found = member->open()->LastTag(session, channel);
     if (found && (!last || found->sequence > last->sequence)) {
       last = found;
     }
@@ -269,7 +294,7 @@ std::vector<SessionId> StoreSet::TaggedSessions() const {
   std::set<SessionId> sessions;
   for (const std::unique_ptr<Member>& member : members_) {
     if (member->healthy()) {
-      const std::vector<SessionId> found = member->store->TaggedSessions();
+      const std::vector<SessionId> found = member->open()->TaggedSessions();
       sessions.insert(found.begin(), found.end());
     }
   }
@@ -282,7 +307,7 @@ std::vector<TagRecord> StoreSet::TagsOf(const BlockKey& key) const {
     if (!member->healthy()) {
       continue;
     }
-    const std::vector<TagRecord> found = member->store->TagsOf(key);
+    const std::vector<TagRecord> found = member->open()->TagsOf(key);
     records.insert(records.end(), found.begin(), found.end());
   }
   records.resize(std::min(records.size(), kMaxTagRecords));
@@ -312,9 +337,9 @@ std::vector<StoreSet::Status> StoreSet::Statuses() const {
   for (const std::unique_ptr<Member>& member : members_) {
     Status status;
     status.name = member->name;
-    if (member->store) {
-      status.store = member->store->identity().store;
-      status.error = member->store->failed();
+    if (member->open() != nullptr) {
+      status.store = member->open()->identity().store;
+      status.error = member->open()->failed();
     } else {
       status.error = member->missing;
     }
@@ -341,7 +366,7 @@ void StoreSet::AbandonFailed() {
 size_t StoreSet::Place(const BlockKey& key) {
   const Result<ChunkStore*> store = LocateOrPlace(key, Patience::kWait);
   for (size_t i = 0; i < members_.size(); ++i) {
-    if (store && members_[i]->store.get() == *store) {
+    if (store && members_[i]->open() == *store) {
       return i;
     }
   }

@@ -41,6 +41,12 @@ class StoreSet {
   void Add(std::string name, std::unique_ptr<Disk> disk, std::unique_ptr<ChunkStore> store);
   // A directory that could not be opened: it may hold blocks of every bucket.
   void AddMissing(std::string name, Error why);
+  // Those that are still missing and not abandoned.
+  std::vector<std::string> Missing() const;
+  // One of these takes part again, with whatever it holds. Until then no block that it may hold
+  // has been placed elsewhere, so that none is there twice.
+  void Return(const std::string& name, std::unique_ptr<Disk> disk,
+              std::unique_ptr<ChunkStore> store);
 
   // As in ChunkStore. kNoSpace: the block's store is full. kIo also: no healthy store is left.
   Result<void> Apply(const BlockChange& change, Patience patience = Patience::kWait);

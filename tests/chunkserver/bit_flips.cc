@@ -3,29 +3,34 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdint>
+#include <algorithm>
+#include <array>
 
 namespace ringfs::chunkserver {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Extent {
+constexpr off_t kPageBytes = 4096;
+
+struct Page {
   fs::path file;
   off_t offset = 0;
-  off_t length = 0;
+  off_t length = 0;  // less than a page at the end of a file
 };
 
-void AddExtents(const fs::path& file, std::vector<Extent>& extents) {
+void AddPages(const fs::path& file, std::vector<Page>& pages) {
   const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
-  for (off_t at = 0;;) {
-    const off_t begin = lseek(fd, at, SEEK_DATA);
-    if (begin < 0) break;  // no more
-    const off_t end = lseek(fd, begin, SEEK_HOLE);
-    if (end <= begin) break;
-    extents.push_back(Extent{file, begin, end - begin});
-    at = end;
+  std::array<char, kPageBytes> bytes{};
+  for (off_t at = lseek(fd, 0, SEEK_DATA); at >= 0;) {
+    const ssize_t size = pread(fd, bytes.data(), bytes.size(), at);
+    if (size <= 0) break;
+    if (std::any_of(bytes.begin(), bytes.begin() + size, [](char c) { return c != 0; })) {
+      pages.push_back(Page{file, at, static_cast<off_t>(size)});
+    }
+    at = lseek(fd, at + kPageBytes, SEEK_DATA);  // -1: no more
+    at -= at > 0 ? at % kPageBytes : 0;
   }
   close(fd);
 }
@@ -45,23 +50,16 @@ bool FlipOne(const fs::path& file, off_t offset, unsigned bit) {
 
 size_t FlipBits(const fs::path& folder, const std::string& prefix, size_t count,
                 std::mt19937_64& random) {
-  std::vector<Extent> extents;
+  std::vector<Page> pages;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string below = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && below.starts_with(prefix)) AddExtents(entry.path(), extents);
+    if (entry.is_regular_file() && below.starts_with(prefix)) AddPages(entry.path(), pages);
   }
-  uint64_t stored = 0;
-  for (const Extent& extent : extents) stored += static_cast<uint64_t>(extent.length);
   size_t flipped = 0;
-  while (stored > 0 && flipped < count) {
-    auto at = static_cast<off_t>(random() % stored);
-    for (const Extent& extent : extents) {
-      if (at < extent.length) {
-        if (!FlipOne(extent.file, extent.offset + at, random() % 8)) return flipped;
-        break;
-      }
-      at -= extent.length;
-    }
+  while (!pages.empty() && flipped < count) {
+    const Page& page = pages[random() % pages.size()];
+    const off_t at = page.offset + static_cast<off_t>(random() % static_cast<size_t>(page.length));
+    if (!FlipOne(page.file, at, random() % 8)) break;
     ++flipped;
   }
   return flipped;

@@ -5,7 +5,6 @@
 #include <random>
 #include <string>
 
-#include "proto/scrub.pb.h"
 #include "tests/chunkserver/bit_flips.h"
 #include "tests/chunkserver/server_fixture.h"
 
@@ -46,24 +45,7 @@ class ScrubTest : public ServerTest {
     }
   }
 
-  // One pass of a server; its figures.
-  wire::ScrubPass Scrubbed(uint32_t server) {
-    ++order_;
-    wire::ScrubPush push;
-    push.set_order(order_);
-    master_.Push(wire::MASTER_PUSH_SCRUB, push);
-    wire::ScrubPass pass;
-    EXPECT_TRUE(RunUntil([&] {
-      for (const wire::ScrubPass& ended : master_.usage[server].scrub().ended()) {
-        if (ended.order() == order_) pass = ended;
-      }
-      return pass.order() == order_;
-    })) << "the scrub did not end";
-    return pass;
-  }
-
   std::mt19937_64 random_{5};
-  uint64_t order_ = 0;
 };
 
 TEST_F(ScrubTest, FindsNothingWhereNothingIsRotten) {

@@ -17,6 +17,7 @@
 #include "chunkserver/server.h"
 #include "chunkserver/wire.h"
 #include "proto/chunk.pb.h"
+#include "proto/scrub.pb.h"
 #include "proto/session.pb.h"
 #include "tests/chunkserver/cluster_master.h"
 
@@ -135,6 +136,22 @@ class ServerTest : public ::testing::Test {
                        answer->payload.size());
   }
 
+  // One pass of a server; its figures.
+  wire::ScrubPass Scrubbed(uint32_t server) {
+    ++order_;
+    wire::ScrubPush push;
+    push.set_order(order_);
+    master_.Push(wire::MASTER_PUSH_SCRUB, push);
+    wire::ScrubPass pass;
+    EXPECT_TRUE(RunUntil([&] {
+      for (const wire::ScrubPass& ended : master_.usage[server].scrub().ended()) {
+        if (ended.order() == order_) pass = ended;
+      }
+      return pass.order() == order_;
+    })) << "the scrub did not end";
+    return pass;
+  }
+
   static constexpr BlockKey kBlock{PoolId{1}, DataId{11}, 0};
   asio::io_context io_{1};
   SystemClock clock_;
@@ -146,6 +163,7 @@ class ServerTest : public ::testing::Test {
   std::vector<std::unique_ptr<ChunkServer>> servers_;
   std::map<uint32_t, std::shared_ptr<rpc::Channel>> channels_;
   uint64_t sequence_ = 0;
+  uint64_t order_ = 0;  // of scrubs
 };
 
 }  // namespace ringfs::chunkserver
