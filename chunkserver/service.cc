@@ -1,5 +1,8 @@
 #include "chunkserver/service.h"
 
+#include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -47,6 +50,8 @@ asio::awaitable<Result<rpc::Reply>> ChunkService::Handle(std::shared_ptr<rpc::Pe
     case wire::CHUNK_STATS:
       if (answerer_.metrics == nullptr) co_return Fail(Errc::kNotSupported, "nobody counts");
       co_return rpc::ReplyWith(answerer_.metrics->Read());
+    case wire::CHUNK_INSPECT:
+      co_return co_await Inspect(std::move(call));
     case wire::CHUNK_SYNC_ALL:
       co_return co_await SyncAll();
     case wire::CHUNK_REPLICATE:
@@ -196,6 +201,46 @@ asio::awaitable<Result<rpc::Reply>> ChunkService::List(rpc::Call call) {
   const auto page = co_await answerer_.replica->member().List(*listing, Deadline(call));
   if (!page) co_return Fail(page.error());
   co_return rpc::ReplyWith(ToWire(*page));
+}
+
+asio::awaitable<Result<rpc::Reply>> ChunkService::Inspect(rpc::Call call) {
+  constexpr uint32_t kMostInspected = 4096;
+  const auto request = rpc::Parse<wire::InspectRequest>(call.body);
+  if (!request) co_return Fail(request.error());
+  std::vector<BlockInfo> blocks;
+  wire::InspectReply reply;
+  reply.set_end(true);
+  if (request->only_size() > kMaxItems) co_return Fail(Errc::kInvalid, "too many blocks");
+  for (const wire::BlockId& id : request->only()) {
+    const Result<BlockKey> key = FromWire(id);
+    if (!key) co_return Fail(key.error());
+    const Result<BlockInfo> info = co_await answerer_.blocks->Stat(*key);
+    if (!info && info.code() != Errc::kNotFound) co_return Fail(info.error());
+    if (info) blocks.push_back(*info);
+  }
+  if (request->only().empty()) {
+    std::optional<BlockKey> after;
+    if (request->has_after()) {
+      const Result<BlockKey> key = FromWire(request->after());
+      if (!key) co_return Fail(key.error());
+      after = *key;
+    }
+    const uint32_t limit = std::clamp<uint32_t>(request->limit(), 1, kMostInspected);
+    const PoolId pool{request->pool()};
+    const BucketId bucket{request->bucket()};
+    auto page = co_await answerer_.blocks->List(pool, bucket, after, limit);
+    if (!page) co_return Fail(page.error());
+    reply.set_end(page->size() < limit);
+    blocks = std::move(*page);
+  }
+  const std::set<BlockKey>& unrepaired = answerer_.replica->scrub().unrepaired();
+  for (BlockInfo& info : blocks) {
+    info.data.clear();
+    wire::BlockInfo& out = *reply.add_blocks();
+    ToWire(info, out);
+    out.set_rotten(unrepaired.contains(info.key));
+  }
+  co_return rpc::ReplyWith(reply);
 }
 
 asio::awaitable<Result<rpc::Reply>> ChunkService::SyncAll() {

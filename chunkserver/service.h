@@ -43,6 +43,7 @@ class ChunkService final : public rpc::Service {
   asio::awaitable<Result<rpc::Reply>> Replicate(rpc::Call call);
   asio::awaitable<Result<rpc::Reply>> Fetch(rpc::Call call);
   asio::awaitable<Result<rpc::Reply>> List(rpc::Call call);
+  asio::awaitable<Result<rpc::Reply>> Inspect(rpc::Call call);
   asio::awaitable<Result<rpc::Reply>> SyncAll();
   Result<rpc::Reply> Hello(const rpc::Call& call) const;
   Result<rpc::Reply> Status() const;

@@ -153,7 +153,9 @@ void CommandLine::AddLocks() {
 void CommandLine::AddChecks() {
   CLI::App* scrub =
       AddQuery(&app_, "scrub", "Verify all blocks on all disks, and repair them", Action::kScrub);
-  scrub->add_flag("--json", json_, "for programs");
+  CLI::App* fsck = AddQuery(
+      &app_, "fsck", "Compare the files with the blocks on all disks", Action::kFsck);
+  for (CLI::App* command : {scrub, fsck}) command->add_flag("--json", json_, "for programs");
 }
 
 Result<Arguments> CommandLine::Parse(const std::vector<std::string>& words) {

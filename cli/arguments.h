@@ -27,6 +27,7 @@ enum class Action {
   kBackup,
   kStats,
   kScrub,
+  kFsck,
 };
 
 // What the command line asks for.

@@ -4,11 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <optional>
+#include <utility>
 
 #include "common/async.h"
 
 namespace ringfs::cli {
 namespace {
+
+constexpr int64_t kSilentMs = 2000;
 
 asio::awaitable<void> CallOnce(std::shared_ptr<rpc::Channel> channel, uint32_t method,
                                std::string body, int64_t timeout_ms,
@@ -37,8 +40,9 @@ asio::awaitable<void> Elapse(int64_t ms, bool* elapsed) {
 
 }  // namespace
 
-Master::Master(std::vector<std::string> addresses, int64_t answer_ms)
-    : name_(fmt::format("{}", fmt::join(addresses, ","))),
+Master::Master(std::vector<std::string> addresses, int64_t answer_ms, std::string who)
+    : who_(std::move(who)),
+      name_(fmt::format("{}", fmt::join(addresses, ","))),
       answer_ms_(answer_ms),
       context_(1),
       channel_(rpc::Channel::Make(context_.get_executor(), std::move(addresses))) {}
@@ -46,19 +50,23 @@ Master::Master(std::vector<std::string> addresses, int64_t answer_ms)
 Master::~Master() { channel_->Close(); }
 
 Result<std::string> Master::Call(uint32_t method, const google::protobuf::MessageLite& request) {
+  // Between calls nobody answers the other end's pings: it may have given the connection up.
+  const int64_t silent_ms = (clock_.MonotonicNs() - listened_ns_) / kNsPerMs;
+  if (listened_ns_ != 0 && silent_ms > kSilentMs) channel_->Disconnect();
   std::optional<Result<rpc::Answer>> answer;
   Spawn(context_.get_executor(),
         CallOnce(channel_, method, request.SerializeAsString(), answer_ms_, &answer), "call");
   context_.restart();
   while (!answer) context_.run_one();
+  listened_ns_ = clock_.MonotonicNs();
   if (*answer) return std::move((*answer)->body);
   Error error = answer->error();
   if (error.code == Errc::kUnavailable || error.code == Errc::kTimedOut) {
-    error.detail = fmt::format("the master at {} does not answer ({})", name_, error.detail);
+    error.detail = fmt::format("{} at {} does not answer ({})", who_, name_, error.detail);
   } else if (error.code == Errc::kNotSupported) {
-    error.detail = fmt::format("the master at {} does not do this ({})", name_, error.ToString());
+    error.detail = fmt::format("{} at {} does not do this ({})", who_, name_, error.ToString());
   } else if (error.detail.empty()) {
-    error.detail = fmt::format("the master at {} says {}", name_, error.ToString());
+    error.detail = fmt::format("{} at {} says {}", who_, name_, error.ToString());
   }
   return Fail(std::move(error));
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/result.h"
 #include "common/rpc/channel.h"
 
@@ -17,13 +18,15 @@ namespace ringfs::cli {
 // that by then the master knows when one is gone.
 inline constexpr int64_t kAnswerMs = 4500;
 
-// The master, as a command asks it: one call after the other.
+// The master (or a chunkserver), as a command asks it: one call after the other.
 //
 // Owns:    an io_context, which runs inside of the calls.
 class Master {
  public:
   // `addresses`: "HOST:PORT", at least one.
-  explicit Master(std::vector<std::string> addresses, int64_t answer_ms = kAnswerMs);
+  // `who`: what the sentences of errors call it.
+  explicit Master(std::vector<std::string> addresses, int64_t answer_ms = kAnswerMs,
+                  std::string who = "the master");
   ~Master();
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;
@@ -46,8 +49,11 @@ class Master {
  private:
   Result<std::string> Call(uint32_t method, const google::protobuf::MessageLite& request);
 
+  const std::string who_;
   const std::string name_;
   const int64_t answer_ms_;
+  SystemClock clock_;
+  int64_t listened_ns_ = 0;  // when the last call ended
   asio::io_context context_;
   std::shared_ptr<rpc::Channel> channel_;
 };

@@ -62,16 +62,18 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
     case Action::kDown:
     case Action::kExplain:
     case Action::kScrub:
+    case Action::kFsck:
       break;
   }
   return Fail(Errc::kInvalid, "not a question to the master");
 }
 
 Result<Finding> Check(const Arguments& arguments, Master& master, const Say& print) {
+  if (arguments.action == Action::kFsck) return Fsck(master, arguments.output);
   return Scrub(master, arguments.output, print);
 }
 
-bool IsCheck(Action action) { return action == Action::kScrub; }
+bool IsCheck(Action action) { return action == Action::kScrub || action == Action::kFsck; }
 
 Result<void> RunQuery(const Arguments& arguments, const Say& print) {
   const auto mounts = ReadMountTable();

@@ -21,4 +21,8 @@ struct Finding {
 Result<Finding> Scrub(Master& master, Output output,
                       const std::function<void(const std::string&)>& progress);
 
+// Compares what the master knows of with the blocks that the chunkservers have, and tells the master
+// of blocks that are no file's; it removes them when it hears so again, a session's lifetime later.
+Result<Finding> Fsck(Master& master, Output output, int64_t answer_ms = kAnswerMs);
+
 }  // namespace ringfs::cli

@@ -2,6 +2,7 @@
 
 #include <asio/any_io_executor.hpp>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -73,6 +74,8 @@ struct Context {
   LiveServers servers;
   Fences fences;
   GarbageProgress garbage;
+  std::map<std::pair<uint32_t, uint64_t>, int64_t> suspects;  // pool, data: since when nobody's
+  bool sweeping = false;     // suspects are being looked for
   AppendTurns turns;
   LeaseTable leases;
   InodeEvents cuts;          // a pending cut of the inode is done or may be claimed

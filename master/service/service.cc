@@ -7,6 +7,7 @@
 #include "common/async.h"
 #include "common/log.h"
 #include "master/service/admin_handler.h"
+#include "master/service/files_handler.h"
 #include "master/service/garbage_handler.h"
 #include "master/service/lease_handler.h"
 #include "master/service/meta_handler.h"
@@ -282,6 +283,13 @@ asio::awaitable<Result<rpc::Reply>> MasterService::HandleAdmin(rpc::Call call) {
   if (call.method == wire::MASTER_STATS && figures_) {
     figures_->Update(context_);
     co_return rpc::ReplyWith(context_.options.metrics->Read());
+  }
+  std::shared_ptr<rpc::Peer> nobody;
+  if (call.method == wire::MASTER_LIST_FILES) {
+    co_return co_await AnswerLater(context_, nobody, std::move(call), &ListFiles);
+  }
+  if (call.method == wire::MASTER_SWEEP) {
+    co_return co_await AnswerLater(context_, nobody, std::move(call), &Sweep);
   }
   Result<rpc::Reply> reply = AnswerAdmin(context_, call, started_ns_);
   co_await context_.log.WaitDurable();

@@ -59,6 +59,11 @@ Result<void> StateMachine::ApplyCommand(const wire::Command& command, Change& ch
       return cluster_->ChangeServer(command.change_server());
     case wire::Command::kGarbageRemoved:
       return RemoveGarbage(command.garbage_removed());
+    case wire::Command::kAddGarbage:
+      for (const wire::ContentId& content : command.add_garbage().contents()) {
+        tree_.AddGarbage(PoolId{content.pool()}, DataId{content.data()});
+      }
+      return {};
     case wire::Command::kCollectInodes:
       return Collect(change, command.collect_inodes());
     case wire::Command::kFormatCluster:

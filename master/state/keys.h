@@ -28,6 +28,7 @@ std::string PoolKey(uint32_t pool);
 std::string BucketKey(uint32_t pool, uint32_t bucket);
 
 // What all keys of a family, or all that belong to one inode or session, begin with.
+inline constexpr std::string_view kInodePrefix = "I";
 inline constexpr std::string_view kOrphanPrefix = "O";
 inline constexpr std::string_view kGarbagePrefix = "G";
 inline constexpr std::string_view kSessionPrefix = "S";

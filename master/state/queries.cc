@@ -187,6 +187,39 @@ Result<std::vector<wire::GarbageItem>> StateMachine::Garbage(uint64_t after, siz
   return items;
 }
 
+Result<wire::ListFilesReply> StateMachine::Files(InodeId after, size_t limit) const {
+  wire::ListFilesReply files;
+  files.set_last(Raw(after));
+  files.set_end(true);
+  std::optional<Error> damage;
+  size_t seen = 0;
+  auto visit = [&](std::string_view, std::string_view value) {
+    if (seen++ == limit) {
+      files.set_end(false);
+      return false;
+    }
+    Result<wire::InodeRecord> record = ParseRecord<wire::InodeRecord>(value, "inode");
+    if (!record) {
+      damage = record.error();
+      return false;
+    }
+    const wire::Attributes& attributes = record->attributes();
+    files.set_last(attributes.inode());
+    if (attributes.data() == 0) return true;
+    wire::FileContent& file = *files.add_files();
+    file.set_inode(attributes.inode());
+    file.set_pool(attributes.pool());
+    file.set_data(attributes.data());
+    file.set_size(attributes.size());
+    file.set_block_size(attributes.block_size());
+    return true;
+  };
+  Result<void> scanned = overlay_.Scan(kInodePrefix, InodeKey(Raw(after) + 1), visit);
+  if (!scanned) return Fail(scanned.error());
+  if (damage) return Fail(*damage);
+  return files;
+}
+
 Result<std::vector<InodeId>> StateMachine::Orphans(InodeId after, size_t limit) const {
   std::vector<InodeId> orphans;
   auto visit = [&](std::string_view key, std::string_view) {

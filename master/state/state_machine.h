@@ -136,6 +136,11 @@ class StateMachine {
 
   // Entries of the garbage queue after `after`, at most `limit`.
   Result<std::vector<wire::GarbageItem>> Garbage(uint64_t after, size_t limit) const;
+  // Inodes after `after` with content, out of at most `limit` of all kinds; `last` is where the next
+  // page begins.
+  Result<wire::ListFilesReply> Files(InodeId after, size_t limit) const;
+  // All data ids that were ever given out are smaller.
+  DataId next_data() const { return DataId{counters_.next_data()}; }
   // Inodes without a name after `after`, at most `limit`.
   Result<std::vector<InodeId>> Orphans(InodeId after, size_t limit) const;
 

@@ -249,10 +249,14 @@ bool Tree::TookGarbage() { return std::exchange(took_garbage_, false); }
 
 void Tree::AddGarbage(const wire::Attributes& attributes) {
   // Of an empty file as well: a writer that failed may have left blocks that no size ever covered.
+  AddGarbage(PoolId{attributes.pool()}, DataId{attributes.data()});
+}
+
+void Tree::AddGarbage(PoolId pool, DataId data) {
   wire::GarbageItem item;
   item.set_entry(counters_.next_garbage());
-  item.set_pool(attributes.pool());
-  item.set_data(attributes.data());
+  item.set_pool(Raw(pool));
+  item.set_data(Raw(data));
   overlay_.Put(GarbageKey(item.entry()), item.SerializeAsString());
   counters_.set_next_garbage(counters_.next_garbage() + 1);
   counters_.set_garbage_entries(counters_.garbage_entries() + 1);

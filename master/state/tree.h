@@ -68,6 +68,8 @@ class Tree {
   void SetCut(wire::InodeRecord& record, uint64_t session);
   void ClearCut(wire::InodeRecord& record);
 
+  // Content whose blocks are to be removed from the chunkservers.
+  void AddGarbage(PoolId pool, DataId data);
   void AddOrphan(uint64_t inode);
   wire::CountersRecord& counters() { return counters_; }
   const wire::CountersRecord& counters() const { return counters_; }

@@ -4,6 +4,7 @@
 
 #include <asio/io_context.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -121,6 +122,7 @@ class ServerTest : public ::testing::Test {
       change.add_checksums(checksum);
     }
     change.set_sync(true);
+    if (turned_bit_) payload.data()[*turned_bit_ / 8] ^= std::byte{1} << (*turned_bit_ % 8);
     return Call(head, wire::CHUNK_WRITE, request, payload).code();
   }
   Result<std::string> Read(uint32_t head, const BlockKey& key = kBlock,
@@ -163,6 +165,7 @@ class ServerTest : public ::testing::Test {
   std::vector<std::unique_ptr<ChunkServer>> servers_;
   std::map<uint32_t, std::shared_ptr<rpc::Channel>> channels_;
   uint64_t sequence_ = 0;
+  std::optional<size_t> turned_bit_;  // of what is written, on the way
   uint64_t order_ = 0;  // of scrubs
 };
 

@@ -36,6 +36,20 @@ TEST_F(ServerTest, RefusesWhoIsNotItsClient) {
   EXPECT_EQ(Call(1, wire::CHUNK_HELLO, hello).code(), Errc::kWrongCluster);
 }
 
+// The frame's checksum does not cover the payload; those of the block do.
+TEST_F(ServerTest, RefusesBytesOfWhichABitHasTurned) {
+  StartThree();
+  master_.SetMembers({{1, kServes}, {2, kServes}});
+  const std::string good = "what was meant to be written";
+  ASSERT_EQ(Write(1, good), Errc::kOk);
+
+  for (size_t bit = 0; bit < good.size() * 8; bit += 13) {
+    turned_bit_ = bit;
+    EXPECT_EQ(Write(1, good), Errc::kCorrupted) << "bit " << bit;
+  }
+  EXPECT_EQ(*Read(1), good);
+}
+
 TEST_F(ServerTest, CatchesUpAsASyncingMember) {
   StartThree();
   master_.SetMembers({{1, kServes}, {2, kServes}});

@@ -28,6 +28,7 @@ TEST(ArgumentsTest, NameTheirCommand) {
       {{"sessions"}, Action::kSessions},
       {{"sync"}, Action::kSync},
       {{"scrub", "--json"}, Action::kScrub},
+      {{"fsck"}, Action::kFsck},
       {{"sync", "/mnt/a"}, Action::kSync},
       {{"explain", "/mnt/a"}, Action::kExplain},
       {{"backup", "file"}, Action::kBackup},

@@ -6,6 +6,7 @@
 #include <random>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/rpc/support.h"
@@ -110,19 +111,42 @@ TEST(Frame, TellsTheVersionThatItDoesNotKnow) {
             "protocol version 9 was sent, only version 1 is spoken here");
 }
 
+// A frame of each kind that travels, and how long its body is.
+std::vector<std::pair<std::string, size_t>> FramesOfAllKinds() {
+  FrameHeader answer;
+  answer.kind = FrameKind::kAnswer;
+  answer.correlation = 5;
+  FrameHeader push;
+  push.kind = FrameKind::kPush;
+  push.method = 61;
+  std::vector<std::pair<std::string, size_t>> frames;
+  frames.emplace_back(SomeBytes(), 4);
+  frames.emplace_back(BytesOf(*MakeFrame(SomeHeader(), "", {})), 0);
+  frames.emplace_back(BytesOf(*MakeFrame(answer, "answer", {BufferOf("payload")})), 6);
+  frames.emplace_back(BytesOf(MakeErrorFrame(5, Error{Errc::kNotFound, "why"})), 3);
+  frames.emplace_back(BytesOf(MakeErrorFrame(0, Error{Errc::kProtocol, "end"})), 3);
+  frames.emplace_back(BytesOf(*MakeFrame(push, "push", {})), 4);
+  frames.emplace_back(BytesOf(MakeSignalFrame(FrameKind::kPing)), 0);
+  frames.emplace_back(BytesOf(MakeSignalFrame(FrameKind::kPong)), 0);
+  return frames;
+}
+
 TEST(Frame, WithAnyBitOfHeaderOrBodyTurnedIsRefused) {
-  const std::string good = SomeBytes();
-  const size_t covered = kHeaderBytes + 4;
-  for (size_t bit = 0; bit < covered * 8; ++bit) {
-    std::string bytes = good;
-    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
-    const auto all = std::as_bytes(std::span(bytes));
+  for (const auto& [good, body] : FramesOfAllKinds()) {
+    const auto sound = std::as_bytes(std::span(good));
+    ASSERT_TRUE(Decode(good));
+    ASSERT_TRUE(VerifyFrame(sound.first(kHeaderBytes), sound.subspan(kHeaderBytes, body)));
+    for (size_t bit = 0; bit < (kHeaderBytes + body) * 8; ++bit) {
+      std::string bytes = good;
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+      const auto all = std::as_bytes(std::span(bytes));
 
-    const bool decoded = static_cast<bool>(Decode(bytes));
-    const bool whole =
-        static_cast<bool>(VerifyFrame(all.first(kHeaderBytes), all.subspan(kHeaderBytes, 4)));
+      const bool decoded = static_cast<bool>(Decode(bytes));
+      const bool whole =
+          static_cast<bool>(VerifyFrame(all.first(kHeaderBytes), all.subspan(kHeaderBytes, body)));
 
-    EXPECT_FALSE(decoded && whole) << "bit " << bit;
+      EXPECT_FALSE(decoded && whole) << "kind " << int{good[6]} << ", bit " << bit;
+    }
   }
 }
 
