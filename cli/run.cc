@@ -6,6 +6,7 @@
 #include "cli/commands/check.h"
 #include "cli/mount_table.h"
 #include "cli/target.h"
+#include "client/report.h"
 #include "common/log.h"
 
 namespace ringfs::cli {
@@ -91,6 +92,9 @@ Result<void> RunQuery(const Arguments& arguments, const Say& print) {
     if (mount == nullptr || !mount->is_ringfs()) {
       return Fail(Errc::kNotFound, Printable(arguments.mountpoint) + " is not on a ringfs mount");
     }
+    // What the mount holds back comes before what the servers do.
+    const auto flushed = ReadOfMount(mount->mountpoint, std::string(client::kSyncAttribute));
+    if (!flushed) return Fail(flushed.error());
     // What is to be flushed is named; the environment does not say otherwise.
     if (hints.flag.empty()) hints.environment.clear();
   }
@@ -125,7 +129,7 @@ Result<void> RunExplain(const Arguments& arguments, const Say& print) {
   if (mount == nullptr || !mount->is_ringfs()) {
     return Fail(Errc::kNotFound, Printable(arguments.mountpoint) + " is not on a ringfs mount");
   }
-  auto read = [&](const std::string& name) { return ReadErrorsOf(mount->mountpoint, name); };
+  auto read = [&](const std::string& name) { return ReadOfMount(mount->mountpoint, name); };
   const auto text = Explain(mount->mountpoint, read, arguments.output);
   if (!text) return Fail(text.error());
   print(*text);

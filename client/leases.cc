@@ -128,7 +128,11 @@ asio::awaitable<void> Leases::GiveUp(InodeId inode, uint64_t number) {
       pages_gone = true;
     }
     if (writing) co_await hooks_.flush_for_recall(inode);
-    if (keep != wire::LEASE_NONE) co_await hooks_.forget_in_kernel(inode, false);
+    if (keep != wire::LEASE_NONE) {
+      co_await hooks_.forget_in_kernel(inode, false);
+    } else {
+      co_await hooks_.reads_settled(inode);
+    }
     lease = Find(inode, number);
     if (lease == nullptr) co_return;
     if (lease->keep != keep) continue;  // more of it was wanted meanwhile

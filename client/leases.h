@@ -20,6 +20,9 @@ struct LeaseHooks {
   // The kernel's attributes, and with `pages` its pages and entries, of the inode go; returns when
   // they are gone. Requests of the mount that this causes or waits for are served meanwhile.
   std::function<asio::awaitable<void>(InodeId inode, bool pages)> forget_in_kernel;
+  // Returns when reads of the inode that were answered while the lease went have left no pages in the
+  // kernel.
+  std::function<asio::awaitable<void>(InodeId inode)> reads_settled;
   // A write lease is going: what was held back under it reaches the chunkservers and the master
   // before this returns. An error is the callee's to keep for whoever is to be told.
   std::function<asio::awaitable<void>(InodeId inode)> flush_for_recall;

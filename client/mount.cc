@@ -32,7 +32,8 @@ Mount::Mount(asio::any_io_executor executor, Options options)
       leases_(executor, background_, options_.max_leases, HooksOfLeases()),
       cache_(leases_, options_.max_leases * kNamesALease),
       write_back_(executor, clock_, background_, LimitsOfWriteBack(), HooksOfWriteBack()),
-      overwritten_(executor) {}
+      overwritten_(executor),
+      dropped_(executor) {}
 
 // They are called when everything is made, from the read loop.
 MasterLinkHooks Mount::Hooks() {
@@ -146,6 +147,8 @@ asio::awaitable<Result<void>> Mount::SetLock(LockRequest request, Interrupt inte
   auto handle = files_.Use(request.handle);
   if (!handle) co_return Fail(handle.error());
   auto set = co_await locks_.Set(*handle, request, interrupt, options_.timeout_ms);
+  // Whoever has the lock sees what the one before has done: pages from before go first.
+  while (set && dropping_.contains(request.inode)) co_await dropped_.Wait();
   co_return Reported("lock", request.inode, std::move(set));
 }
 

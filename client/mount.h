@@ -114,6 +114,7 @@ class Mount final : public Filesystem {
   asio::awaitable<void> AnswerLate(wire::RecallPush push);
   asio::awaitable<void> ForgetPages(InodeId inode, bool pages);
   asio::awaitable<void> FlushForRecall(InodeId inode);
+  asio::awaitable<void> AwaitReads(InodeId inode);
   bool MayAskForPages(const Handle& handle) const;
   // The bytes, without asking the master; nothing: the lease was not there all along.
   asio::awaitable<Result<std::optional<std::vector<Buffer>>>> ReadUnderLease(
@@ -169,6 +170,7 @@ class Mount final : public Filesystem {
   // once more.
   std::unordered_map<InodeId, bool> dropping_;
   Event overwritten_;  // none is under way of some inode
+  Event dropped_;      // some inode went from dropping_, or has no unleased reads any more
   bool closed_ = false;
 };
 

@@ -9,8 +9,6 @@ namespace {
 
 constexpr int64_t kRecallPauseMs = 100;
 constexpr int64_t kPagesTimeoutMs = 1000;
-// How long a refused lease is not asked for again by those who read.
-constexpr int64_t kRefusedNs = 200 * kNsPerMs;
 
 }  // namespace
 
@@ -31,6 +29,7 @@ void Mount::AddCacheHooks(MasterLinkHooks& hooks) {
 LeaseHooks Mount::HooksOfLeases() {
   LeaseHooks hooks;
   hooks.forget_in_kernel = [this](InodeId inode, bool pages) { return ForgetPages(inode, pages); };
+  hooks.reads_settled = [this](InodeId inode) { return AwaitReads(inode); };
   hooks.flush_for_recall = [this](InodeId inode) { return FlushForRecall(inode); };
   // Who writes has the write lease or none. The kernel drops pages when the writes to them that are
   // under way are answered, and those may wait for others to drop theirs: two that write, and have
@@ -100,29 +99,41 @@ asio::awaitable<void> Mount::DropPages(InodeId inode) {
     again = dropping_[inode];
   }
   dropping_.erase(inode);
+  dropped_.NotifyAll();
 }
 
-// While a lease goes, nobody may wait for another: the recall may be waiting for this very read. A
-// file that others write is not asked for again and again.
+// Reads while a lease goes cannot wait until it is gone. What they bring into the kernel would be there
+// after the recall is answered.
+asio::awaitable<void> Mount::AwaitReads(InodeId inode) {
+  const std::shared_ptr<Inode> file = files_.Find(inode);
+  const Deadline patience(clock_, kPagesTimeoutMs);
+  while ((file && file->unleased_reads > 0) || dropping_.contains(inode)) {
+    if (!co_await dropped_.WaitFor(patience.left_ms())) co_return;
+  }
+}
+
+// While a lease goes, nobody may wait for another: the recall may be waiting for this very read.
 bool Mount::MayAskForPages(const Handle& handle) const {
   const InodeId inode = handle.inode->id;
   return !handle.uncached && handle.inode->writers == 0 && Kept(inode) == nullptr &&
          !leases_.IsGoing(inode) && !leases_.IsForgetting() && !write_back_.Holds(inode) &&
-         clock_.MonotonicNs() - handle.inode->refused_ns > kRefusedNs;
+         KeepNs() > 0;
 }
 
 asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLease(
     std::shared_ptr<Handle> handle, uint64_t offset, size_t size) {
   using Found = std::optional<std::vector<Buffer>>;
   const InodeId inode = handle->inode->id;
-  if (MayAskForPages(*handle)) {
+  // Not for long: others may wait for what this very read keeps the kernel from forgetting. Where
+  // somebody writes often, a lease may be gone again before the answer is here.
+  const Deadline patience(clock_, kPagesTimeoutMs);
+  while (MayAskForPages(*handle) && patience.left_ms() > 0) {
     wire::MetaRequest request;
     request.mutable_get_attributes()->set_inode(Raw(inode));
     request.mutable_get_attributes()->set_for_pages(true);
-    // Not for long: others may wait for what this very read keeps the kernel from forgetting.
-    auto reply = co_await link_.Call(std::move(request), Deadline(clock_, kPagesTimeoutMs));
-    if (reply) files_.Learn(reply->attributes());
-    if (Kept(inode) == nullptr) handle->inode->refused_ns = clock_.MonotonicNs();
+    auto reply = co_await link_.Call(std::move(request), patience);
+    if (!reply) break;
+    files_.Learn(reply->attributes());
   }
   const wire::Attributes* kept = Kept(inode);
   if (kept == nullptr) co_return Found();

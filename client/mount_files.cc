@@ -63,7 +63,9 @@ asio::awaitable<Result<std::vector<Buffer>>> Mount::ReadSome(std::shared_ptr<Han
   }
   // What is held back now may have been stored when the blocks are read: it lies over them, too.
   const std::vector<FilePiece> held = write_back_.Within(handle->inode->id, offset, size);
+  ++handle->inode->unleased_reads;
   auto read = co_await io_.Read(handle, offset, size, NewDeadline());
+  if (--handle->inode->unleased_reads == 0) dropped_.NotifyAll();
   if (read && !held.empty()) read = Overlaid(offset, *std::move(read), held);
   co_return read;
 }
@@ -119,6 +121,10 @@ asio::awaitable<Result<uint64_t>> Mount::WriteSome(std::shared_ptr<Handle> handl
                                                    FileChange change) {
   const Deadline deadline = NewDeadline();
   const InodeId inode = handle->inode->id;
+  if (Unsettled(*handle)) {
+    auto settled = co_await Settle(handle, deadline);
+    if (!settled) co_return Fail(settled.error());
+  }
   if (options_.caching && !change.sync && !handle->mode.direct) {
     WriteBack::Write write;
     write.offset = change.offset;
@@ -130,6 +136,11 @@ asio::awaitable<Result<uint64_t>> Mount::WriteSome(std::shared_ptr<Handle> handl
     if (*held) {
       handle->wrote = true;
       handle->pages_may_stay = true;
+      // What is held back goes with the session.
+      if (Unsettled(*handle)) {
+        auto settled = co_await Settle(handle, deadline);
+        if (!settled) co_return Fail(settled.error());
+      }
       co_return **held;
     }
   }

@@ -49,8 +49,8 @@ struct Inode {
   uint32_t fenced_handles = 0;           // of `fenced` handles
   uint32_t passages = 0;                 // calls that writes must not be held back beside
   bool holds_back = false;               // bytes or times, in WriteBack
+  uint32_t unleased_reads = 0;           // under way
   uint32_t overwrites = 0;               // under way: the write lease does not go meanwhile
-  int64_t refused_ns = 0;                // when the master last gave no lease for pages
   uint64_t write_errors = 0;             // of writes that had been answered
   Error last_write_error;
 };

@@ -18,6 +18,8 @@ std::string_view Remedy(Errc code);
 // one that is known already (proto/explain.proto). The kernel asks nobody before it reads one that
 // is called "system.", so it answers without a master too.
 inline constexpr std::string_view kErrorsAttribute = "system.ringfs.errors.";
+// The one that is there, and empty, when all that was written through the mount is on the platters.
+inline constexpr std::string_view kSyncAttribute = "system.ringfs.sync";
 
 // Logs one line about a call that fails with trouble; any other error is not worth one.
 void Report(std::string_view operation, InodeId inode, const Error& error);

@@ -62,9 +62,21 @@ void GetErrors(fuse_req_t request, std::string_view name, size_t size) {
   AnswerSized(reply, mount.errors.PageAfter(known).SerializeAsString(), size);
 }
 
+asio::awaitable<void> SyncAsync(Mount& mount, Reply reply, size_t size) {
+  auto synced = co_await mount.filesystem.SyncAll();
+  if (synced) {
+    AnswerSized(reply, "", size);
+  } else {
+    reply.Error(synced.error());
+  }
+}
+
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
   if (node == FUSE_ROOT_ID && std::string_view(name).starts_with(client::kErrorsAttribute)) {
     return GetErrors(request, name, size);
+  }
+  if (node == FUSE_ROOT_ID && name == client::kSyncAttribute) {
+    return Begin(request, "sync", SyncAsync, size);
   }
   Begin(request, "getxattr", GetXattrAsync, MountOf(request).ToInode(node), std::string(name),
         size);

@@ -43,7 +43,7 @@ Result<std::string> Backup(Master& master, const std::string& file);
 // One value of the errors of a mount, read from its extended attribute of that name.
 using ReadErrors = std::function<Result<std::string>(const std::string& attribute)>;
 // The real one, at a mountpoint.
-Result<std::string> ReadErrorsOf(const std::string& mountpoint, const std::string& attribute);
+Result<std::string> ReadOfMount(const std::string& mountpoint, const std::string& attribute);
 // The errors that reached applications through a mount. Needs the mount alone: neither the master
 // nor a chunkserver is asked.
 Result<std::string> Explain(const std::string& mountpoint, const ReadErrors& read, Output output);

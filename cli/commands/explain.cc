@@ -81,7 +81,7 @@ Result<wire::ErrorPage> ReadAll(const ReadErrors& read) {
 
 }  // namespace
 
-Result<std::string> ReadErrorsOf(const std::string& mountpoint, const std::string& attribute) {
+Result<std::string> ReadOfMount(const std::string& mountpoint, const std::string& attribute) {
   std::string value(kXattrBytesMax, '\0');
   const ssize_t size = getxattr(mountpoint.c_str(), attribute.c_str(), value.data(), value.size());
   if (size >= 0) {
@@ -91,7 +91,7 @@ Result<std::string> ReadErrorsOf(const std::string& mountpoint, const std::strin
   const int number = errno;
   std::string why = std::strerror(number);
   if (number == ENOTCONN) why = "its client has died; mount it again";
-  if (number == EACCES) why = "only root and who mounted it may see its errors";
+  if (number == EACCES) why = "only root and who mounted it may ask it";
   if (number == ENODATA || number == EOPNOTSUPP) why = "its client is of a version without this";
   return Fail(ErrcFromErrno(number), Printable(mountpoint) + ": " + why);
 }

@@ -229,8 +229,10 @@ wire::LeaseKind LeaseTable::AllowedByConflicts(InodeId inode, int64_t now_ns) co
   return found->second.count < kConflictsTolerated ? wire::LEASE_READ : wire::LEASE_NONE;
 }
 
-wire::LeaseKind LeaseTable::Allowed(SessionId session, InodeId inode, int64_t now_ns) const {
+wire::LeaseKind LeaseTable::Allowed(SessionId session, InodeId inode, int64_t now_ns,
+                                    bool for_pages) const {
   wire::LeaseKind allowed = AllowedByConflicts(inode, now_ns);
+  if (for_pages) allowed = std::max(allowed, wire::LEASE_READ);
   if (former_ > 0) {
     for (const auto& [other, state] : sessions_) {
       if (other == session || state.former == Former::kNo) continue;
@@ -267,12 +269,13 @@ LeaseTable::Holder& LeaseTable::Add(Session& owner, SessionId session, InodeId i
 }
 
 std::optional<wire::LeaseGrant> LeaseTable::Grant(SessionId session, InodeId inode,
-                                                  wire::LeaseKind kind, int64_t now_ns) {
+                                                  wire::LeaseKind kind, int64_t now_ns,
+                                                  bool for_pages) {
   const auto owner = sessions_.find(session);
   if (owner == sessions_.end()) return {};
   Holder* holder = FindHolder(session, inode);
   if (holder != nullptr && (holder->recalled || holder->kind >= kind)) return Find(session, inode);
-  const wire::LeaseKind allowed = std::min(kind, Allowed(session, inode, now_ns));
+  const wire::LeaseKind allowed = std::min(kind, Allowed(session, inode, now_ns, for_pages));
   if (holder != nullptr) {
     if (allowed <= holder->kind) return Find(session, inode);
     holder->kind = allowed;

@@ -63,7 +63,7 @@ struct LeaseRecall {
 //
 // Whoever is recalled from because of another does not get it back at once. For `quiet_ns` after
 // such a recall nobody gets a write lease of the inode, and after two of them in so short a time no
-// lease at all: sessions that keep changing one inode then write through, and ask.
+// lease at all, but for pages: sessions that keep changing one inode then write through, and ask.
 //
 // After a restart, sessions of the former run stand in the way of everything until they have
 // returned, and of changes until they have dropped all that they had; but not of who has kept its
@@ -120,8 +120,10 @@ class LeaseTable {
 
   // Gives the session a lease of `kind`, or a lesser one when only that is possible, unless it has
   // such a one already. Returns what it holds; nothing when that is nothing, or is being recalled.
+  // `for_pages`: a read lease also after recalls in short succession, since pages without a lease
+  // would be there for a moment all the same, and be right for nobody.
   std::optional<wire::LeaseGrant> Grant(SessionId session, InodeId inode, wire::LeaseKind kind,
-                                        int64_t now_ns);
+                                        int64_t now_ns, bool for_pages = false);
   // What the session holds, and is not being recalled.
   std::optional<wire::LeaseGrant> Find(SessionId session, InodeId inode) const;
   bool IsLeased(InodeId inode) const;
@@ -191,7 +193,7 @@ class LeaseTable {
   bool IsReady(uint64_t ticket, const Request& request) const;
   bool IsBehindChange(uint64_t ticket, const Request& request) const;
 
-  wire::LeaseKind Allowed(SessionId session, InodeId inode, int64_t now_ns) const;
+  wire::LeaseKind Allowed(SessionId session, InodeId inode, int64_t now_ns, bool for_pages) const;
   wire::LeaseKind AllowedByConflicts(InodeId inode, int64_t now_ns) const;
   Holder& Add(Session& owner, SessionId session, InodeId inode, wire::LeaseKind kind);
   void RecallFor(SessionId session, const LeaseWants& wants, int64_t now_ns);

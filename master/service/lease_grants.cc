@@ -17,6 +17,7 @@ class Granter {
       : context_(context),
         session_(SessionId{request.session()}),
         now_ns_(context.clock.MonotonicNs()),
+        for_pages_(request.get_attributes().for_pages()),
         reply_(reply) {}
   ~Granter() { TellOfLeases(context_); }
   Granter(const Granter&) = delete;
@@ -42,7 +43,7 @@ class Granter {
     const bool alone =
         writing && IsRegular(attributes.mode()) && !opens.IsOpenElsewhere(session_, inode);
     const auto kind = alone ? wire::LEASE_WRITE : wire::LEASE_READ;
-    Name(context_.leases.Grant(session_, inode, kind, now_ns_));
+    Name(context_.leases.Grant(session_, inode, kind, now_ns_, for_pages_));
   }
 
  private:
@@ -56,6 +57,7 @@ class Granter {
   Context& context_;
   const SessionId session_;
   const int64_t now_ns_;
+  const bool for_pages_;
   wire::MetaReply& reply_;
 };
 

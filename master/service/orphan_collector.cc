@@ -1,5 +1,7 @@
 #include "master/service/orphan_collector.h"
 
+#include <utility>
+
 #include "common/log.h"
 #include "master/service/lease_handler.h"
 
@@ -16,7 +18,7 @@ void OrphanCollector::Add(const std::vector<InodeId>& orphaned) {
 }
 
 void OrphanCollector::Open() {
-  open_ = true;
+  if (std::exchange(open_, true)) return;
   scanning_ = true;
 }
 

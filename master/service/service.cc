@@ -160,9 +160,10 @@ void MasterService::ForgiveStandstill(int64_t now_ns) {
 }
 
 void MasterService::EndGraceWhenAllReturned() {
-  if (!grace_ || context_.sessions.Awaited() != 0) return;
-  grace_ = false;
-  orphans_.Open();
+  if (context_.sessions.Awaited() != 0) return;
+  // What somebody may still have cached of the former run is not collected.
+  if (context_.leases.former() == 0) orphans_.Open();
+  if (!std::exchange(grace_, false)) return;
   for (const InodeId inode : context_.turns.Open()) context_.turn_changes.Notify(inode);
 }
 

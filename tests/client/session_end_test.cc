@@ -117,6 +117,29 @@ TEST_F(SessionEndTest, WhatWasUnderWayWhenTheTimeRanOutDoesNotCount) {
   EXPECT_EQ(world_.Finish(write).code(), Errc::kFenced);
 }
 
+// With a write lease a write would be answered without asking anybody.
+class CachingSessionEndTest : public SessionEndTest {
+ protected:
+  void SetUp() override {
+    world_.options.caching = true;
+    world_.master.grants = wire::LEASE_WRITE;
+    SessionEndTest::SetUp();
+  }
+};
+
+TEST_F(CachingSessionEndTest, NothingIsHeldBackOfAHandleThatIsInDoubt) {
+  LetTimePass();
+
+  auto write = world_.Begin(world_.fs->Write(locked_.handle, 0, BufferOf("late"), false));
+  auto read = world_.Begin(world_.fs->Read(locked_.handle, 0, 6));
+  EXPECT_TRUE(Waits(write));
+  EXPECT_TRUE(Waits(read));
+
+  Expire();
+  EXPECT_EQ(world_.Finish(write).code(), Errc::kFenced);
+  EXPECT_EQ(world_.Finish(read).code(), Errc::kFenced);
+}
+
 TEST_F(SessionEndTest, AnUnreachableMasterIsWaitedForUpToTheTimeout) {
   World world(500);
   world.master.ttl_ms = 100;

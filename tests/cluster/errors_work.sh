@@ -64,6 +64,7 @@ step_nobody() {
 step_dead_mountpoint() {
   mount_at "$second"
   echo kept >"$second/file"
+  sync "$second/file"  # what is held back goes with the client
   kill -KILL "$(cat "$second.pid")"
   ! stat "$second" 2>/dev/null || fail "the mountpoint of a killed client still answers"
   mount_at "$second"

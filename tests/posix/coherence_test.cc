@@ -234,6 +234,31 @@ TEST_F(CoherenceTest, StoresToAMappingSurviveThatAnotherMountWantsTheFile) {
   munmap(memory, 8192);
 }
 
+// A reader that never pauses, through an open file whose pages are cached, while the other side writes.
+TEST_F(CoherenceTest, NoReadIsOlderThanAWriteThatHasReturned) {
+  Fill(In("f"), "0000000000");
+  File writing(open(In("f").c_str(), O_RDWR));
+  File reading(open(Elsewhere("f").c_str(), O_RDONLY));
+  std::atomic<int> written = 0;
+  std::atomic<bool> done = false;
+  std::thread reader([&] {
+    while (!done) {
+      const int least = written;
+      char bytes[11] = {};
+      ASSERT_EQ(pread(reading.get(), bytes, 10, 0), 10);
+      ASSERT_GE(std::atoi(bytes), least);
+    }
+  });
+  for (int i = 1; i <= Rounds() * 20; ++i) {
+    char bytes[11];
+    std::snprintf(bytes, sizeof(bytes), "%010d", i);
+    EXPECT_EQ(pwrite(writing.get(), bytes, 10, 0), 10);
+    written = i;
+  }
+  done = true;
+  reader.join();
+}
+
 // Runs `work(side, i)` on both sides at once; returns how long the longest call took.
 Clock::duration Cross(int times, const std::function<void(int side, int i)>& work) {
   Clock::duration longest[2] = {};
