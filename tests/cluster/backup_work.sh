@@ -24,7 +24,7 @@ step_tree() {
     ln -s bytes "$first/before/$i/link"
     setfattr -n user.number -v "$i" "$first/before/$i"
   done
-  ringfs sync "$first"
+  find "$first/before" -type f -exec sync {} +
   sums "$first" >"$work/sums"
 }
 
