@@ -108,7 +108,7 @@ TEST(BlockIoTest, GivesUpInTimeAndNamesTheServer) {
 }
 
 TEST(BlockIoTest, ARefusalThatLastsIsATimeout) {
-  World world(100);
+  World world(1000);
   ASSERT_TRUE(world.Connect());
   const Opened file = world.Create("a");
   world.chunks1.before = [](uint32_t method) -> std::optional<Error> {
