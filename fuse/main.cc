@@ -22,6 +22,7 @@
 #include "client/filesystem.h"
 #include "common/async.h"
 #include "common/daemon.h"
+#include "common/dead_mount.h"
 #include "common/log.h"
 #include "common/metrics_server.h"
 #include "fuse/mount.h"
@@ -40,8 +41,10 @@ constexpr const char* kReadAheadKb = "4096";
 Result<void> PrepareMountpoint(const std::string& mountpoint) {
   struct stat stat {};
   constexpr int kStackedMax = 16;
-  for (int i = 0; i < kStackedMax && ::stat(mountpoint.c_str(), &stat) != 0; ++i) {
-    if (errno != ENOTCONN) {
+  for (int i = 0; i < kStackedMax; ++i) {
+    const bool dead = IsDeadMount(mountpoint);
+    if (!dead && ::stat(mountpoint.c_str(), &stat) == 0) break;
+    if (!dead && errno != ENOTCONN) {
       return Fail(ErrcFromErrno(errno), mountpoint + ": " + std::strerror(errno));
     }
     spdlog::info("{}: clearing the mount of a client that has died", mountpoint);

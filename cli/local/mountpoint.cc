@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "cli/local/file.h"
+#include "common/dead_mount.h"
 
 namespace ringfs::cli {
 namespace {
@@ -68,7 +69,7 @@ Result<std::optional<MountEntry>> RingfsAt(const std::string& mountpoint) {
 
 bool MountAnswers(const std::string& mountpoint) {
   struct stat stat {};
-  return ::stat(mountpoint.c_str(), &stat) == 0;
+  return !IsDeadMount(mountpoint) && ::stat(mountpoint.c_str(), &stat) == 0;
 }
 
 std::vector<MountUser> UsersOf(const std::string& mountpoint) {

@@ -64,7 +64,7 @@ step_bad_files() {
 
 # The old master and its disk are lost; the mounts and chunkservers stay, and come to the new one.
 step_restore() {
-  kill -KILL "$(cat "$data/run/master.pid")"
+  kill_daemon master
   mv "$data/master" "$work/lost"
   ringfs-master --data "$data/master" --restore "$work/backup" >"$work/out"
   grep -q restored "$work/out"

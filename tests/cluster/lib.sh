@@ -78,11 +78,15 @@ mount_at() {
 }
 
 # kill_daemon NAME: as a crash; returns when it is gone, so that `up` starts it again.
-kill_daemon() {
+kill_daemon() { kill_hard "$(cat "$data/run/$1.pid")"; }
+
+# kill_hard PID...: all at once, and returns when they are gone.
+kill_hard() {
   local pid
-  pid=$(cat "$data/run/$1.pid")
-  kill -KILL "$pid"
-  while kill -0 "$pid" 2>/dev/null; do read -rt 0.01 <> <(:) || true; done
+  kill -KILL "$@"
+  for pid in "$@"; do
+    while kill -0 "$pid" 2>/dev/null; do read -rt 0.01 <> <(:) || true; done
+  done
 }
 
 # step NAME: runs the function step_NAME and says how long it took.

@@ -182,8 +182,8 @@ step_kill_all() {
   rm -rf "$first/many"
   ringfs sync "$first"
   listing "$first" >"$record"
-  local pid
-  for pid in $(cat "$data"/run/*.pid "$second.pid"); do kill -KILL "$pid"; done
+  # shellcheck disable=SC2046  # numbers
+  kill_hard $(cat "$data"/run/*.pid "$second.pid")
   up
   mount_again
   listing "$second" | cmp - "$record" || fail "something is not as it was before the kill"
