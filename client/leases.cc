@@ -1,6 +1,8 @@
 #include "client/leases.h"
 
 #include <algorithm>
+#include <asio/post.hpp>
+#include <asio/use_awaitable.hpp>
 #include <utility>
 
 namespace ringfs::client {
@@ -176,6 +178,7 @@ void Leases::MasterRestarted(const std::vector<wire::LeaseGrant>& kept) {
   ++connections_;
   void_.clear();
   answers_.clear();
+  owes_all_dropped_ = true;
   std::vector<InodeId> gone;
   for (auto place = leases_.begin(); place != leases_.end();) {
     const auto current = place++;
@@ -194,7 +197,7 @@ void Leases::MasterRestarted(const std::vector<wire::LeaseGrant>& kept) {
     }
   }
   changed_.NotifyAll();
-  background_.Start(ForgetInKernel(std::move(gone), true), "leases of an earlier master");
+  background_.Start(ForgetInKernel(std::move(gone)), "leases of an earlier master");
 }
 
 void Leases::DropAll() {
@@ -208,15 +211,13 @@ void Leases::DropAll() {
   leases_.clear();
   by_age_.clear();
   changed_.NotifyAll();
-  background_.Start(ForgetInKernel(std::move(gone), false), "leases of an earlier session");
+  background_.Start(ForgetInKernel(std::move(gone)), "leases of an earlier session");
 }
 
-asio::awaitable<void> Leases::ForgetInKernel(std::vector<InodeId> inodes, bool tell) {
+asio::awaitable<void> Leases::ForgetInKernel(std::vector<InodeId> inodes) {
   ++forgetting_;
   for (const InodeId inode : inodes) co_await hooks_.forget_in_kernel(inode, true);
   --forgetting_;
-  if (!tell) co_return;
-  owes_all_dropped_ = true;
   StartSending();
 }
 
@@ -246,17 +247,20 @@ void Leases::StartSending() {
 
 // What is lost with a connection is not sent again: the master recalls again what it still wants.
 asio::awaitable<void> Leases::SendAnswers() {
-  while ((!answers_.empty() || owes_all_dropped_) && !background_.stopping()) {
+  // Not at once: a connection takes nothing before the session is registered on it, and this may
+  // have been called on the way there.
+  co_await asio::post(executor_, asio::use_awaitable);
+  while ((!answers_.empty() || HasToTellAllDropped()) && !background_.stopping()) {
     wire::LeaseAnswersRequest request;
     for (wire::LeaseAnswer& answer : answers_) *request.add_answers() = std::move(answer);
     answers_.clear();
-    request.set_all_dropped(std::exchange(owes_all_dropped_, false));
+    request.set_all_dropped(HasToTellAllDropped());
     const bool all_dropped = request.all_dropped();
     const uint64_t connection = connections_;
     const bool sent = co_await hooks_.send(std::move(request));
-    if (sent) continue;
-    owes_all_dropped_ = owes_all_dropped_ || all_dropped;
-    if (connection == connections_) break;  // Reconnected() goes on
+    if (connection != connections_) continue;
+    if (!sent) break;  // Reconnected() goes on
+    if (all_dropped) owes_all_dropped_ = false;
   }
   sending_ = false;
 }

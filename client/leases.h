@@ -102,8 +102,9 @@ class Leases {
   void Begin(InodeId inode, Lease& lease, wire::LeaseKind keep);
   asio::awaitable<void> GiveUp(InodeId inode, uint64_t number);
   void Remove(Table::iterator lease);
-  asio::awaitable<void> ForgetInKernel(std::vector<InodeId> inodes, bool tell);
+  asio::awaitable<void> ForgetInKernel(std::vector<InodeId> inodes);
   void Answer(InodeId inode, uint64_t number, wire::LeaseKind kept);
+  bool HasToTellAllDropped() const { return owes_all_dropped_ && forgetting_ == 0; }
   void StartSending();
   asio::awaitable<void> SendAnswers();
   void GiveBackOldest();
@@ -117,7 +118,7 @@ class Leases {
   std::unordered_map<InodeId, uint64_t> void_;  // recalled before they were granted: up to here
   int forgetting_ = 0;  // the kernel may still have something of leases that were dropped at once
   std::vector<wire::LeaseAnswer> answers_;  // to be sent
-  bool owes_all_dropped_ = false;
+  bool owes_all_dropped_ = false;           // to this run of the master
   bool sending_ = false;
   uint64_t connections_ = 0;
   Event changed_;

@@ -330,5 +330,25 @@ TEST_F(CacheTest, ReturnsWithItsWriteLeases) {
   EXPECT_EQ(back.open(0).writers(), 1u);
 }
 
+TEST_F(CacheTest, TellsAMasterThatRestartedWhenNothingIsLeft) {
+  world.master.Restart();
+  world.RunUntil([&] { return world.master.all_dropped == 1; });
+
+  world.master.grants = wire::LEASE_READ;
+  const Opened file = world.Create("a");
+  forgotten.clear();
+  slow_kernel = true;
+  world.master.Restart();
+  world.RunUntil([&] { return !forgotten.empty(); });
+  world.master.Restart();
+  world.RunUntil([&] { return world.master.sessions_opened.size() == 4; });
+  ASSERT_TRUE(world.Await(world.fs->GetAttributes(Of(file))));
+  EXPECT_EQ(world.master.all_dropped, 1) << "the kernel still has something";
+  EXPECT_EQ(world.fs->Kept(Of(file)), nullptr);
+
+  slow_kernel = false;
+  world.RunUntil([&] { return world.master.all_dropped == 2; });
+}
+
 }  // namespace
 }  // namespace ringfs::client

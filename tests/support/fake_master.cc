@@ -51,6 +51,7 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::Handle(std::shared_ptr<rpc::Peer
         lease_answers.push_back(answer);
         if (answer.kept() == wire::LEASE_NONE) leases_.erase(answer.inode());
       }
+      if (request->all_dropped()) ++all_dropped;
       co_return rpc::ReplyWith(wire::LeaseAnswersReply());
     }
     default:
@@ -80,6 +81,12 @@ void FakeMaster::PushRecall(uint64_t inode, wire::LeaseKind keep) {
   peer->Push(wire::MASTER_PUSH_RECALL, push);
 }
 
+void FakeMaster::Restart() {
+  ++run;
+  leases_.clear();
+  peer->Close();
+}
+
 Result<wire::OpenSessionReply> FakeMaster::OpenSession(const std::shared_ptr<rpc::Peer>& from,
                                                        const wire::OpenSessionRequest& request) {
   sessions_opened.push_back(request);
@@ -88,6 +95,7 @@ Result<wire::OpenSessionReply> FakeMaster::OpenSession(const std::shared_ptr<rpc
   peer = from;
   wire::OpenSessionReply reply;
   reply.set_session(session);
+  reply.set_run(run);
   reply.set_ttl_ms(ttl_ms);
   reply.set_slots(slots);
   reply.set_cluster_id(map.cluster_id());

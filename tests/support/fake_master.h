@@ -39,6 +39,7 @@ class FakeMaster final : public rpc::Service {
   uint32_t slots = 8;
   int64_t ttl_ms = 60'000;
   uint64_t session = 0;        // the newest
+  uint64_t run = 1;
   std::set<uint64_t> expired;  // sessions that are fenced
   std::vector<wire::OpenSessionRequest> sessions_opened;
   std::vector<wire::MetaRequest> asked;  // in order of arrival, with repetitions
@@ -65,7 +66,10 @@ class FakeMaster final : public rpc::Service {
   // Leases: of this kind with each answer, on the inodes that it shows. Nothing: none.
   std::optional<wire::LeaseKind> grants;
   std::vector<wire::LeaseAnswer> lease_answers;  // as they came
+  int all_dropped = 0;                           // how often a client has said so
   void PushRecall(uint64_t inode, wire::LeaseKind keep);
+  // Another run of the master: it knows of no leases, and cuts the connection.
+  void Restart();
 
   // How often an operation was asked for.
   int Count(wire::MetaRequest::OperationCase operation) const;
