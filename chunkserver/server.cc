@@ -240,6 +240,7 @@ void ChunkServer::Stop() {
   stopped_ = true;
   stopping_.NotifyAll();
   if (replica_) replica_->Stop();
+  timers_.Stop();
   link_.Close();
   peers_.Close();
   rpc_server_.Stop();
