@@ -26,6 +26,13 @@ int Notify(int device, int32_t code, const void* body, size_t size) {
   return writev(device, pieces, size == 0 ? 1 : 2) < 0 ? -errno : 0;
 }
 
+int InvalidateInode(int device, uint64_t node, bool pages) {
+  fuse_notify_inval_inode_out out{};
+  out.ino = node;
+  out.off = pages ? 0 : -1;  // a negative offset: attributes only; a length of 0: to the end
+  return Notify(device, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out));
+}
+
 }  // namespace
 
 void KernelCache::Attach(int device, uint64_t root, bool with_epoch) {
@@ -55,21 +62,16 @@ void KernelCache::BeginEpoch() {
   }
 }
 
-int KernelCache::InvalidateInode(uint64_t node, bool pages) const {
-  fuse_notify_inval_inode_out out{};
-  out.ino = node;
-  out.off = pages ? 0 : -1;  // a negative offset: attributes only; a length of 0: to the end
-  return Notify(device_, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out));
-}
-
 asio::awaitable<void> KernelCache::Forget(InodeId inode, bool pages) {
   if (device_ < 0) co_return;
   if (pages && with_names_.contains(inode)) BeginEpoch();
   const bool is_root = Raw(inode) == root_;
   const uint64_t node = is_root ? 1 : Raw(inode);
   // A reply that names an inode has been written before the kernel has made the inode of it.
-  while (is_root || named_.contains(Raw(inode))) {
-    auto invalidate = [this, node, pages] { return InvalidateInode(node, pages); };
+  while (device_ >= 0 && (is_root || named_.contains(Raw(inode)))) {
+    auto invalidate = [device = device_, node, pages] {
+      return InvalidateInode(device, node, pages);
+    };
     const int error = co_await RunOn(notifiers_, std::move(invalidate));
     if (error != -ENOENT || is_root) co_return;
     co_await SleepMs(kUnknownPauseMs);

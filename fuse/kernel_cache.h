@@ -26,6 +26,8 @@ class KernelCache {
   // The device of the mount; `with_epoch`: the kernel knows epochs. Without them no names may be
   // kept. Until this is called the kernel keeps nothing.
   void Attach(int device, uint64_t root, bool with_epoch);
+  // It is unmounted: nothing is kept any more, and who waits for Forget() goes on.
+  void Detach() { device_ = -1; }
 
   // An inode is about to be named in a reply: the kernel counts each time.
   void Named(uint64_t inode);
@@ -43,7 +45,6 @@ class KernelCache {
 
  private:
   void BeginEpoch();
-  int InvalidateInode(uint64_t node, bool pages) const;
 
   asio::any_io_executor executor_;
   int device_ = -1;

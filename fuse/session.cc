@@ -160,6 +160,7 @@ asio::awaitable<void> Session::Serve() {
     if (error) break;
   }
   mounted_ = false;
+  mount_->kernel.Detach();
 }
 
 }  // namespace ringfs::fuse

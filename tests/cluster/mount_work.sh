@@ -95,6 +95,25 @@ step_unmount_flushes() {
   cmp "$work/bytes" "$first/bytes"
 }
 
+# An unmounted client ends, also when it is asked just then to give back what it had cached.
+step_clients_end() {
+  local pid i
+  for ((i = 0; i < 20; i++)); do
+    mount_at "$second"
+    pid=$(<"$second.pid")
+    ls -lR "$second" >/dev/null
+    cat "$second/home/ann/letter" >/dev/null
+    umount "$second"
+    chmod "7$((i % 8))5" "$first/home/ann/letter" "$first/home/ann"
+    timeout 20 tail -f /dev/null --pid "$pid" || fail "the client $pid does not end"
+  done
+  for ((i = 0; i < 200; i++)); do
+    pgrep -f "ringfs.* ($second|$work/mount-ann)( |\$)" >"$work/left" || return 0
+    read -rt 0.1 <> <(:) || true
+  done
+  fail "clients are left: $(ps -o pid,args -p "$(paste -sd, "$work/left")")"
+}
+
 # `--help` lists what the parser takes.
 step_help() {
   local word
@@ -113,7 +132,7 @@ ln -sf "$bin/ringfs-mount" /usr/sbin/mount.fuse.ringfs
 up
 mkdir -p "$first/home/ann"
 echo dear >"$first/home/ann/letter"
-for name in mount fstab read_only access_times set_ids_and_devices other_users unmount_flushes help; do
+for name in mount fstab read_only access_times set_ids_and_devices other_users unmount_flushes clients_end help; do
   step "$name"
 done
 say "$steps steps passed"
