@@ -66,6 +66,7 @@ WriteBackHooks Mount::HooksOfWriteBack() {
   hooks.store = [this](std::shared_ptr<Inode> inode, HeldChange change, Deadline deadline) {
     return io_.Store(std::move(inode), std::move(change), deadline);
   };
+  hooks.space = [this] { return StatFs(link_.root()); };
   return hooks;
 }
 

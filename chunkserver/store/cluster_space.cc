@@ -6,6 +6,8 @@
 namespace ringfs::chunkserver {
 namespace {
 
+// Of a disk: the most that is kept free.
+constexpr uint64_t kReserveShare = 8;
 // The disk is asked for its free space once for so much that is allocated.
 constexpr uint64_t kBudgetBytes = 64 << 20;
 // A run that is long enough is looked for among so many, then what comes first is taken.
@@ -123,14 +125,9 @@ std::vector<ClusterRun> ClusterSpace::SparseRuns() const {
   return runs;
 }
 
-Result<uint64_t> ClusterSpace::AvailableBytes() {
+Result<uint64_t> ClusterSpace::AvailableBytes() const {
   const std::lock_guard lock(mutex_);
-  const Result<DiskSpace> space = disk_.Space();
-  if (!space) {
-    return Fail(space.error());
-  }
-  const uint64_t total = space->free_bytes + reusable_clusters_ * kClusterBytes;
-  return total > reserve_bytes_ ? total - reserve_bytes_ : 0;
+  return Available();
 }
 
 uint64_t ClusterSpace::used_clusters() const {
@@ -183,9 +180,11 @@ uint32_t ClusterSpace::TakeFrom(Runs* runs, uint32_t count, std::vector<ClusterR
 
 Result<void> ClusterSpace::Charge(uint64_t bytes) {
   if (budget_bytes_ < bytes) {
-    if (Result<void> refreshed = Refresh(); !refreshed) {
-      return refreshed;
+    const Result<uint64_t> available = Available();
+    if (!available) {
+      return Fail(available.error());
     }
+    budget_bytes_ = std::min(*available, kBudgetBytes);
   }
   if (budget_bytes_ < bytes) {
     return Fail(Errc::kNoSpace, disk_.Name() + " is full");
@@ -194,15 +193,14 @@ Result<void> ClusterSpace::Charge(uint64_t bytes) {
   return {};
 }
 
-Result<void> ClusterSpace::Refresh() {
+Result<uint64_t> ClusterSpace::Available() const {
   const Result<DiskSpace> space = disk_.Space();
   if (!space) {
     return Fail(space.error());
   }
-  const uint64_t total = space->free_bytes + reusable_clusters_ * kClusterBytes;
-  const uint64_t available = total > reserve_bytes_ ? total - reserve_bytes_ : 0;
-  budget_bytes_ = std::min(available, kBudgetBytes);
-  return {};
+  const uint64_t reserve = std::min(reserve_bytes_, space->total_bytes / kReserveShare);
+  const uint64_t free = space->free_bytes + reusable_clusters_ * kClusterBytes;
+  return free > reserve ? free - reserve : 0;
 }
 
 }  // namespace ringfs::chunkserver

@@ -20,6 +20,7 @@ namespace ringfs::chunkserver {
 // Threads: any.
 class ClusterSpace {
  public:
+  // `reserve_bytes` stay free for the index, of a small disk an eighth at most.
   ClusterSpace(Disk& disk, uint64_t reserve_bytes) : disk_(disk), reserve_bytes_(reserve_bytes) {}
 
   // Recovery: the cluster is used. False when it was already.
@@ -41,7 +42,7 @@ class ClusterSpace {
   uint32_t end() const;
 
   // What may still be allocated.
-  Result<uint64_t> AvailableBytes();
+  Result<uint64_t> AvailableBytes() const;
   uint64_t used_clusters() const;
 
  private:
@@ -50,7 +51,7 @@ class ClusterSpace {
   static void Insert(Runs* runs, uint32_t first, uint32_t count);
   static uint32_t TakeFrom(Runs* runs, uint32_t count, std::vector<ClusterRun>* taken);
   Result<void> Charge(uint64_t bytes);
-  Result<void> Refresh();
+  Result<uint64_t> Available() const;
 
   Disk& disk_;
   const uint64_t reserve_bytes_;

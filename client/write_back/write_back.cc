@@ -24,6 +24,13 @@ constexpr size_t kFileMemory = 2048;
 // Of the bound: when one file, or all together, have so much, it is flushed.
 constexpr uint64_t kFileShare = 4;
 constexpr uint64_t kTotalShare = 2;
+// While something is held back, it is asked so often how much space there is. It is low when it would
+// not do for so many times the bound, or is less than a part of all: servers do not fill up evenly.
+constexpr int64_t kSpacePeriodNs = 2 * kNsPerSecond;
+constexpr uint64_t kBoundsOfSpace = 2;
+constexpr uint64_t kLowShare = 16;
+// After a server was full.
+constexpr int64_t kFullNs = 10 * kNsPerSecond;
 
 uint64_t BytesOf(const DirtyRanges& ranges) {
   uint64_t bytes = 0;
@@ -68,10 +75,26 @@ bool WriteBack::MayHold(const Inode& inode, const Write& write, const wire::Attr
   return write.bytes.size() <= largest && offset <= largest - write.bytes.size();
 }
 
+bool WriteBack::MayRunOutOfSpace() const {
+  return space_is_low_ || clock_.MonotonicNs() < full_until_ns_;
+}
+
+asio::awaitable<void> WriteBack::LookAtSpace() {
+  look_at_space_ns_ = INT64_MAX;
+  const auto space = co_await hooks_.space();
+  look_at_space_ns_ = clock_.MonotonicNs() + kSpacePeriodNs;
+  // Without an answer: what was true last.
+  if (!space || space->capacity_bytes() == 0) co_return;
+  const uint64_t low = std::max<uint64_t>(limits_.dirty_bytes * kBoundsOfSpace,
+                                          space->capacity_bytes() / kLowShare);
+  space_is_low_ = space->free_bytes() < low;
+}
+
 asio::awaitable<Result<std::optional<uint64_t>>> WriteBack::Hold(std::shared_ptr<Inode> inode,
                                                                  Write write, Deadline deadline) {
   for (;;) {
-    const wire::Attributes* owned = background_.stopping() ? nullptr : hooks_.owned(inode->id);
+    const bool may_fail = background_.stopping() || MayRunOutOfSpace();
+    const wire::Attributes* owned = may_fail ? nullptr : hooks_.owned(inode->id);
     if (owned == nullptr || !MayHold(*inode, write, *owned)) co_return std::optional<uint64_t>();
     const size_t wanted = write.bytes.size() + kFileMemory;
     if (memory_bytes_ == 0 || memory_bytes_ + wanted <= limits_.dirty_bytes) {
@@ -297,6 +320,7 @@ void WriteBack::Settle(File& file, const Result<void>& stored) {
     if (!std::exchange(file.failing, true)) NoteError(file, stored.error());
     return KeepForLater(file);
   }
+  if (stored.code() == Errc::kNoSpace) full_until_ns_ = clock_.MonotonicNs() + kFullNs;
   NoteError(file, stored.error());
   spdlog::error("inode {}: {} bytes that were written are lost: {}", Raw(file.inode->id),
                 BytesOf(file.flushing.ranges), stored.error().ToString());
@@ -364,6 +388,7 @@ asio::awaitable<void> WriteBack::Age() {
   while (!files_.empty() && !background_.stopping()) {
     co_await background_.SleepMs(kTickMs);
     const int64_t now_ns = clock_.MonotonicNs();
+    if (now_ns >= look_at_space_ns_) background_.Start(LookAtSpace(), "space");
     std::vector<FilePtr> due;
     for (const auto& [inode, file] : files_) {
       if (!file->fresh.any || file->due_ns <= now_ns) due.push_back(file);

@@ -47,13 +47,16 @@ struct WriteBackHooks {
   std::function<asio::awaitable<Result<void>>(std::shared_ptr<Inode> inode, HeldChange change,
                                               Deadline deadline)>
       store;
+  // How much can be stored, by the master.
+  std::function<asio::awaitable<Result<wire::StatFsReply>>()> space;
 };
 
 // Writes that were answered and are not stored yet, of files under a write lease of this mount.
 //
 // They are stored, bytes before sizes, when they are half a second old, soon after a close, when a
 // file has much of them or all files together have half of the bound, and when somebody asks. What
-// must not overtake them takes a Passage. An error is kept in the inode (OpenFiles tells each
+// must not overtake them takes a Passage. Where space runs low nothing is held back, so that who
+// writes is told. An error is kept in the inode (OpenFiles tells each
 // handle once). After one that may pass, the bytes are kept and tried again; after another they are
 // lost, which is logged.
 //
@@ -145,6 +148,8 @@ class WriteBack {
   using FilePtr = std::shared_ptr<File>;
 
   FilePtr Find(InodeId inode) const;
+  bool MayRunOutOfSpace() const;
+  asio::awaitable<void> LookAtSpace();
   bool MayHold(const Inode& inode, const Write& write, const wire::Attributes& now) const;
   uint64_t Keep(const std::shared_ptr<Inode>& inode, const Write& write, wire::Attributes now);
   FilePtr Make(const std::shared_ptr<Inode>& inode, const wire::Attributes& now);
@@ -172,6 +177,9 @@ class WriteBack {
   size_t memory_bytes_ = 0;
   uint64_t started_bytes_ = 0;  // of memory_bytes_, being flushed in the background, about
   int64_t last_stamp_ns_ = 0;
+  int64_t look_at_space_ns_ = 0;  // when next
+  bool space_is_low_ = false;
+  int64_t full_until_ns_ = 0;
   bool aging_ = false;
   Event room_;
 };

@@ -95,6 +95,23 @@ TEST(StoreFaultTest, RefusesWritesWhenTheDiskIsFullAndKeepsWhatItHas) {
   EXPECT_TRUE(Holds(*store, Key(1000), Pattern(1 << 20, 1000)));
 }
 
+TEST(StoreFaultTest, KeepsAnEighthOfASmallDiskFreeAtMost) {
+  FakeDisk disk(24 << 20);
+  StoreOptions options = SmallOptions();
+  options.reserve_bytes = uint64_t{1} << 30;
+  const std::unique_ptr<ChunkStore> store = MustOpen(disk, options);
+  Errc code = Errc::kOk;
+  for (uint64_t written = 1; code == Errc::kOk; ++written) {
+    code = store->Apply(Write(Key(written), 1, 0, Pattern(1 << 20, written))).code();
+  }
+
+  EXPECT_EQ(code, Errc::kNoSpace);
+  const Result<DiskSpace> space = disk.Space();
+  ASSERT_TRUE(space);
+  EXPECT_GE(space->free_bytes, 3u << 20);
+  EXPECT_LT(space->free_bytes, 6u << 20);
+}
+
 TEST(StoreFaultTest, TriesACheckpointAgainWhenTheDiskWasFull) {
   FakeDisk disk;
   const std::unique_ptr<ChunkStore> store = MustOpen(disk);

@@ -105,8 +105,17 @@ class WriteBackTest : public testing::Test {
     hooks.store = [this](std::shared_ptr<Inode>, HeldChange change, Deadline) {
       return Store(std::move(change));
     };
+    hooks.space = [this] { return Space(); };
     write_back = std::make_unique<WriteBack>(io.get_executor(), clock, background,
                                              WriteBack::Limits{dirty_bytes, 30'000}, hooks);
+  }
+
+  asio::awaitable<Result<wire::StatFsReply>> Space() {
+    ++looks;
+    wire::StatFsReply space;
+    space.set_capacity_bytes(1 << 30);
+    space.set_free_bytes(free_bytes);
+    co_return space;
   }
 
   asio::awaitable<Result<void>> Store(HeldChange change) {
@@ -197,6 +206,8 @@ class WriteBackTest : public testing::Test {
   HeldChange newest;
   int stores = 0;
   int losses = 0;
+  int looks = 0;
+  uint64_t free_bytes = 1 << 30;
   std::unique_ptr<WriteBack> write_back;
 };
 
@@ -226,6 +237,24 @@ TEST_F(WriteBackTest, GoesThroughWithoutAWriteLeaseAndBesideAPassage) {
   ASSERT_TRUE(passage);
   EXPECT_EQ(stored, "abc");
   EXPECT_EQ(*Hold(0, "xyz"), std::nullopt);
+}
+
+TEST_F(WriteBackTest, HoldsNothingBackWhereSpaceRunsLow) {
+  ASSERT_TRUE(*Hold(0, "abc"));
+  RunUntil([this] { return looks == 1; });
+  EXPECT_TRUE(*Hold(3, "def"));
+
+  free_bytes = (1 << 30) / 16 - 1;
+  RunUntil([this] { return !*Hold(0, "x"); });
+  EXPECT_EQ(looks, 2);
+}
+
+TEST_F(WriteBackTest, HoldsNothingBackAfterAServerWasFull) {
+  ASSERT_TRUE(*Hold(0, "abc"));
+  failures = {Errc::kNoSpace};
+  EXPECT_EQ(Await(write_back->Flush(kFile, Soon())).code(), Errc::kNoSpace);
+
+  EXPECT_FALSE(*Hold(0, "abc"));
 }
 
 TEST_F(WriteBackTest, TimesGrowAndTheStoredOnesAreThoseThatWereSeen) {
