@@ -42,7 +42,7 @@ class CacheTest : public testing::Test {
     const auto found = world.blocks.blocks.find(key);
     if (found == world.blocks.blocks.end()) return "";
     const auto* bytes = reinterpret_cast<const char*>(found->second.bytes.data());
-    return std::string(bytes, std::min<size_t>(found->second.bytes.size(), strnlen(bytes, 64)));
+    return std::string(bytes, strnlen(bytes, found->second.bytes.size()));
   }
   int Asked() const { return static_cast<int>(world.master.asked.size()); }
 
