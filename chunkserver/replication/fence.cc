@@ -25,6 +25,12 @@ asio::awaitable<Result<void>> Fence::Admit(SessionId session) {
   co_return Result<void>();
 }
 
+Result<void> Fence::CheckLive(SessionId session) const {
+  if (live_.contains(session)) return {};
+  if (fenced_.contains(session)) return Fenced(session);
+  return Fail(Errc::kUnavailable, "lost contact with the master");
+}
+
 void Fence::Forbid(const std::vector<SessionId>& sessions) {
   for (const SessionId session : sessions) {
     live_.erase(session);

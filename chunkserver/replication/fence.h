@@ -46,8 +46,9 @@ class Fence {
   // others: the master cannot be asked.
   asio::awaitable<Result<void>> Admit(SessionId session);
   // Whether Admit() would succeed without asking. To be looked at in the moment a change is
-  // ordered.
-  bool IsLive(SessionId session) const { return live_.contains(session); }
+  // ordered. kFenced only for what is known to be fenced: that a session is not known any more, since
+  // contact with the master was lost after Admit(), is kUnavailable, and it may ask again.
+  Result<void> CheckLive(SessionId session) const;
 
   // From now on nothing of these sessions is ordered.
   void Forbid(const std::vector<SessionId>& sessions);

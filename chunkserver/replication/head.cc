@@ -36,7 +36,8 @@ asio::awaitable<Result<BlockVersion>> Head::Write(WriteOrder order, int64_t dead
   // From here to the counting of the change nothing else runs: this is where it is ordered.
   const Result<void> head = context_.CheckHead(*bucket, order.bucket_version);
   if (!head) co_return Fail(head.error());
-  if (!context_.fence.IsLive(order.tag.session)) co_return Fail(Errc::kFenced);
+  const Result<void> live = context_.fence.CheckLive(order.tag.session);
+  if (!live) co_return Fail(live.error());
   if (context_.Now() >= deadline_ms) co_return Fail(Errc::kTimedOut, "the block was in use");
   const BucketState::Change in_bucket(context_.states.At(*bucket), order.bucket_version);
   const Fence::Change of_session(context_.fence, order.tag.session);

@@ -46,7 +46,8 @@ asio::awaitable<void> Replica::HeartbeatAnswered(int64_t sent_ms, int64_t lease_
 asio::awaitable<Result<void>> Replica::Drop(DropRequest request) {
   const Result<void> admitted = co_await context_.fence.Admit(request.session);
   if (!admitted) co_return admitted;
-  if (!context_.fence.IsLive(request.session)) co_return Fail(Errc::kFenced);
+  const Result<void> live = context_.fence.CheckLive(request.session);
+  if (!live) co_return live;
   if (!context_.lease.Valid(context_.Now())) {
     co_return Fail(Errc::kNotServing, "no contact with the master");
   }

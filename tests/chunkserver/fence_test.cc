@@ -86,7 +86,7 @@ TEST_F(FenceTest, RefusesWhatTheMasterDoesNotKnow) {
   AskAdmission();
 
   EXPECT_EQ(code_, Errc::kFenced);
-  EXPECT_FALSE(fence_.IsLive(kSession));
+  EXPECT_FALSE(fence_.CheckLive(kSession));
 }
 
 TEST_F(FenceTest, BelievesTheFenceRatherThanAnAnswerOnItsWay) {
@@ -98,7 +98,7 @@ TEST_F(FenceTest, BelievesTheFenceRatherThanAnAnswerOnItsWay) {
   Settle();
 
   EXPECT_EQ(code_, Errc::kFenced);
-  EXPECT_FALSE(fence_.IsLive(kSession));
+  EXPECT_FALSE(fence_.CheckLive(kSession));
 }
 
 TEST_F(FenceTest, IsInForceWhenNothingIsUnfinished) {
@@ -109,7 +109,7 @@ TEST_F(FenceTest, IsInForceWhenNothingIsUnfinished) {
 
   StartClose();
   EXPECT_FALSE(closed_);
-  EXPECT_FALSE(fence_.IsLive(kSession));
+  EXPECT_FALSE(fence_.CheckLive(kSession));
 
   change.reset();
   Settle();
@@ -123,6 +123,19 @@ TEST_F(FenceTest, TrustsNoAnswerFromBeforeContactWasLost) {
   Settle();
 
   EXPECT_EQ(code_, Errc::kUnavailable);
+}
+
+// A head that lost contact while an admitted write waited for its block: the session may well live.
+TEST_F(FenceTest, WhatIsForgottenIsNotFenced) {
+  master_.Answer(true);
+  AskAdmission();
+  ASSERT_TRUE(fence_.CheckLive(kSession));
+
+  fence_.ForgetLive();
+
+  EXPECT_EQ(fence_.CheckLive(kSession).code(), Errc::kUnavailable);
+  fence_.Forbid({kSession});
+  EXPECT_EQ(fence_.CheckLive(kSession).code(), Errc::kFenced);
 }
 
 }  // namespace
