@@ -99,9 +99,9 @@ asio::awaitable<Result<void>> MasterLink::Register() {
 }
 
 asio::awaitable<void> MasterLink::KeepLease() {
-  int64_t lease_ms = 3000;
+  int64_t lease_ms = 2000;
   while (!closed_ && !fatal_) {
-    const int64_t next_ms = NowMs() + lease_ms / 3;
+    const int64_t next_ms = NowMs() + lease_ms / 4;
     while (!closed_ && NowMs() < next_ms) co_await changed_.WaitFor(next_ms - NowMs());
     Replica* replica = server_.replica();
     if (closed_ || replica == nullptr || !channel_->connected()) continue;

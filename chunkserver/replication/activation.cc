@@ -77,18 +77,18 @@ asio::awaitable<Result<void>> Activation::Attempt(Place place) {
 // what it has. It is told, or it is given the time after which it stops by itself.
 asio::awaitable<Result<void>> Activation::WarnFormer(Place place) {
   const Bucket bucket = context_.map.Find(place.bucket);
-  const int64_t half_ms = context_.lease.half_ms();
-  if (bucket.past_unknown_ms && context_.Now() < *bucket.past_unknown_ms + half_ms) {
+  const int64_t serving_ms = context_.lease.serving_ms();
+  if (bucket.past_unknown_ms && context_.Now() < *bucket.past_unknown_ms + serving_ms) {
     co_return Fail(Errc::kUnavailable, "servers that are not known may still serve it");
   }
   for (const ServerId server : bucket.former) {
-    if (server == context_.self || context_.Now() >= bucket.since_ms + half_ms) continue;
+    if (server == context_.self || context_.Now() >= bucket.since_ms + serving_ms) continue;
     Listing notice;
     notice.from = context_.self;
     notice.pool = place.bucket.pool;
     notice.bucket = place.bucket.bucket;
     notice.bucket_version = place.version;
-    const auto told = co_await context_.seams.members.List(server, notice, half_ms);
+    const auto told = co_await context_.seams.members.List(server, notice, serving_ms);
     if (!told) co_return Fail(Errc::kUnavailable, "a server that held it does not answer");
   }
   co_return Result<void>();

@@ -37,7 +37,7 @@ struct Bucket {
   uint64_t version = 0;  // 0: not known here
   std::vector<Member> members;
   // Served in a version before this one, do not now, and are not known to be dead. They stop by
-  // themselves half a lease after `since_ms` at the latest.
+  // themselves three quarters of a lease after `since_ms` at the latest.
   std::vector<ServerId> former;
   int64_t since_ms = 0;  // when this version was learnt
   // When the first version was learnt, unless that was 1: of those before it nothing is known.

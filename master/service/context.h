@@ -24,7 +24,9 @@ namespace ringfs::master {
 
 struct ServiceOptions {
   int64_t session_ttl_ms = 10'000;  // for those who ask for none
-  int64_t lease_ms = 3'000;         // of chunkservers
+  // Of chunkservers. Two that are lost one right before the other is missed are a pause of two leases,
+  // which is to be less than 5 s.
+  int64_t lease_ms = 2'000;
   int64_t tick_ms = 100;            // how often time is looked at
   uint64_t seed = 0;                // of the random numbers in commands
   uint64_t run = 1;                 // another one each time that a master starts

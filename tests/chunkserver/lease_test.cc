@@ -5,14 +5,14 @@
 namespace ringfs::chunkserver {
 namespace {
 
-TEST(Lease, HoldsForHalfItsTimeFromTheSending) {
+TEST(Lease, HoldsForThreeQuartersOfItsTimeFromTheSending) {
   Lease lease;
   EXPECT_FALSE(lease.Valid(0));
 
   lease.Renew(1000, 3000);
 
-  EXPECT_TRUE(lease.Valid(2499));
-  EXPECT_FALSE(lease.Valid(2500));
+  EXPECT_TRUE(lease.Valid(3249));
+  EXPECT_FALSE(lease.Valid(3250));
 }
 
 TEST(Lease, IsNotShortenedByALateAnswer) {
@@ -21,7 +21,7 @@ TEST(Lease, IsNotShortenedByALateAnswer) {
 
   lease.Renew(1000, 3000);
 
-  EXPECT_TRUE(lease.Valid(3499));
+  EXPECT_TRUE(lease.Valid(4249));
 }
 
 TEST(Lease, CanBeGivenUp) {

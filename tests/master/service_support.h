@@ -23,7 +23,7 @@ namespace ringfs::master {
 
 // The defaults of a master: the life of a session and the lease of a chunkserver.
 inline constexpr int64_t kTtlMs = 10'000;
-inline constexpr int64_t kLeaseMs = 3'000;
+inline constexpr int64_t kLeaseMs = 2'000;
 
 class ManualClock final : public Clock {
  public:
