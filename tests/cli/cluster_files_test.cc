@@ -4,7 +4,7 @@
 
 #include <future>
 
-#include "tests/cli/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace ringfs::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/cli/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace ringfs::cli {
 namespace {

@@ -5,13 +5,13 @@
 #include <filesystem>
 #include <string>
 
-namespace ringfs::cli {
+namespace ringfs {
 
 // A new folder, gone with the object.
 class TempDir {
  public:
   TempDir() {
-    std::string name = std::filesystem::temp_directory_path() / "ringfs-cli-test.";
+    std::string name = std::filesystem::temp_directory_path() / "ringfs-unit-test.";
     name += std::string(6, 'X');  // the pattern of mkdtemp(3)
     path_ = mkdtemp(name.data());
   }
@@ -25,4 +25,4 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-}  // namespace ringfs::cli
+}  // namespace ringfs
