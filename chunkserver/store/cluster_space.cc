@@ -6,7 +6,7 @@
 namespace ringfs::chunkserver {
 namespace {
 
-// Of a disk: the most that is kept free.
+// The reserve is this part of the disk at most: an eighth.
 constexpr uint64_t kReserveShare = 8;
 // The disk is asked for its free space once for so much that is allocated.
 constexpr uint64_t kBudgetBytes = 64 << 20;

@@ -56,9 +56,8 @@ struct WriteBackHooks {
 // They are stored, bytes before sizes, when they are half a second old, soon after a close, when a
 // file has much of them or all files together have half of the bound, and when somebody asks. What
 // must not overtake them takes a Passage. Where space runs low nothing is held back, so that who
-// writes is told. An error is kept in the inode (OpenFiles tells each
-// handle once). After one that may pass, the bytes are kept and tried again; after another they are
-// lost, which is logged.
+// writes is told. An error is kept in the inode (OpenFiles tells each handle once). After one that may
+// pass, the bytes are kept and tried again; after another they are lost, which is logged.
 //
 // Invariant: memory_bytes() is at most the bound, but for one write to an empty one.
 // Threads:   only from `executor`. The background is joined before it goes.

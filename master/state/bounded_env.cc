@@ -14,7 +14,7 @@ leveldb::Status StatusOf(const std::string& name, int number) {
   return leveldb::Status::IOError(name, std::strerror(number));
 }
 
-constexpr size_t kBufferBytes = 64 << 10;
+constexpr size_t kBufferBytes = 64 << 10;  // of a log, as LevelDB's own files have
 constexpr int64_t kAllocateBytes = 4 << 20;
 
 class TableFile final : public leveldb::RandomAccessFile {
@@ -43,6 +43,8 @@ class TableFile final : public leveldb::RandomAccessFile {
   int number_;
 };
 
+// What is appended reaches the file with Flush(), Sync() or when the buffer is full. After an error
+// LevelDB writes no more to it. Threads: one at a time, as LevelDB does it.
 class Log final : public leveldb::WritableFile {
  public:
   Log(std::string name, int number) : name_(std::move(name)), number_(number) {}
@@ -82,7 +84,8 @@ class Log final : public leveldb::WritableFile {
 
   leveldb::Status Close() override {
     leveldb::Status status = Flush();
-    const bool cut = allocated_ <= written_ || ftruncate(number_, static_cast<off_t>(written_)) == 0;
+    const bool cut =
+        allocated_ <= written_ || ftruncate(number_, static_cast<off_t>(written_)) == 0;
     if (!cut && status.ok()) status = StatusOf(name_, errno);
     if (close(number_) != 0 && status.ok()) status = StatusOf(name_, errno);
     number_ = -1;

@@ -92,7 +92,7 @@ def watch(path, log_path, stop):
         verify(fd, place % PLACES, log)
         os.close(fd)
         place += 7
-        time.sleep(0.05)  # a load, not a race: the pace of the writers is what is measured
+        time.sleep(0.05)  # nothing is waited for: a reader that spins would take a processor from the servers
 
 
 def check(path, log_path):
