@@ -94,10 +94,10 @@ asio::awaitable<Result<void>> FileIo::ChangeAll(std::shared_ptr<Inode> inode, ui
 }
 
 asio::awaitable<Result<wire::Attributes>> FileIo::SendExtend(wire::Extend extend,
-                                                             Deadline deadline) {
+                                                             Deadline deadline, Answered when) {
   wire::MetaRequest request;
   *request.mutable_extend() = std::move(extend);
-  auto reply = co_await link_.Call(std::move(request), deadline);
+  auto reply = co_await link_.Call(std::move(request), deadline, when);
   if (!reply) co_return Fail(reply.error());
   files_.Learn(reply->attributes());
   co_return std::move(*reply->mutable_attributes());
@@ -158,6 +158,7 @@ asio::awaitable<Result<uint64_t>> FileIo::ChangeFrom(std::shared_ptr<Inode> inod
   };
   step.tell = [&](const Layout& layout) { return Extend(inode, layout, change, deadline); };
   auto done = co_await Repeat(inode, std::move(step), std::move(now), deadline);
+  if (done && change.sync) done = co_await link_.FlushNames(deadline);
   if (!done) co_return Fail(done.error());
   co_return change.offset;
 }

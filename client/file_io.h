@@ -112,7 +112,8 @@ class FileIo {
   asio::awaitable<Result<void>> StorePieces(std::shared_ptr<Inode> inode, Layout layout,
                                             const std::vector<FilePiece>& pieces, bool sync,
                                             Deadline deadline);
-  asio::awaitable<Result<wire::Attributes>> SendExtend(wire::Extend extend, Deadline deadline);
+  asio::awaitable<Result<wire::Attributes>> SendExtend(wire::Extend extend, Deadline deadline,
+                                                       Answered when = Answered::kEarly);
   asio::awaitable<Result<wire::Attributes>> Extend(std::shared_ptr<Inode> inode,
                                                    const Layout& layout, const FileChange& change,
                                                    Deadline deadline);

@@ -28,6 +28,7 @@ struct Options {
   bool caching = false;
   size_t max_leases = 100'000;
   size_t max_dirty_bytes = 64 << 20;  // of memory, that wait to be written back
+  bool dirsync = false;               // a change of names is on the disk when it returns
   bool sync_on_close = false;         // a close waits until what was written is stored
 };
 
@@ -178,6 +179,8 @@ class Filesystem {
   // What was written to the inode by this mount is on the platters; `data_only` as fdatasync(2).
   // Reports an error of earlier writes that `handle` (0: nobody) has not been told of.
   virtual asio::awaitable<Result<void>> Fsync(InodeId inode, HandleId handle, bool data_only) = 0;
+  // Returns when all changes of names and attributes that returned before are on the master's disk.
+  virtual asio::awaitable<Result<void>> FsyncNames(InodeId directory) = 0;
   // A descriptor was closed: frees the range locks of `owner` on the inode; reports an error of
   // earlier writes once.
   virtual asio::awaitable<Result<void>> Flush(HandleId handle, uint64_t owner) = 0;

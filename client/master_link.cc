@@ -141,6 +141,7 @@ asio::awaitable<Result<wire::OpenSessionReply>> MasterLink::SendOpenSession() {
   request.set_ttl_ms(options_.session_ttl_ms);
   request.set_subdirectory(options_.subdirectory);
   for (wire::OpenInode& open : hooks_.open_inodes()) *request.add_open() = std::move(open);
+  if (Raw(session_) != 0) kept_.SayAgain(request);
   request.set_caching(options_.caching);
   if (options_.caching) {
     for (const InodeId inode : hooks_.writing()) request.add_writing(Raw(inode));
@@ -164,6 +165,12 @@ void MasterLink::Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns) {
   } else {
     spdlog::info("back in session {}", reply.session());
   }
+  if (reply.again_refused() != 0) {
+    spdlog::error("the master has restarted and could not make {} of {} changes again: {}",
+                  reply.again_refused(), kept_.size(), kept_.Describe());
+  }
+  // They are on its disk.
+  kept_.Clear();
   refusal_ = Error{Errc::kOk, {}};
   lost_ = SessionId{0};
   ttl_ms_ = reply.ttl_ms();
@@ -182,6 +189,11 @@ void MasterLink::Adopt(const wire::OpenSessionReply& reply, int64_t sent_ns) {
 void MasterLink::LoseSession(const Error& why) {
   spdlog::error("session {} has expired ({}): its locks are gone; opening a new session",
                 Raw(session_), why.ToString());
+  if (!kept_.empty()) {
+    spdlog::error("if the master has restarted meanwhile, {} changes are lost: {}", kept_.size(),
+                  kept_.Describe());
+    kept_.Clear();
+  }
   lost_ = session_;
   session_ = SessionId{0};
   certain_until_ns_ = 0;
@@ -245,6 +257,7 @@ asio::awaitable<void> MasterLink::KeepAlive() {
     if (reply) {
       if (session == session_) Renewed(sent_ns);
       LearnTime(reply->time_ns());
+      if (session == session_) kept_.Flushed(reply->flushed());
       hooks_.epoch(Epoch{reply->epoch()});
     } else if (reply.code() == Errc::kFenced || reply.code() == Errc::kNotFound) {
       Suspect(session);
@@ -278,8 +291,17 @@ asio::awaitable<Result<rpc::Answer>> MasterLink::Try(uint32_t method, std::strin
   co_return co_await channel_->Call(method, std::move(body), {}, left_ms);
 }
 
+asio::awaitable<Result<void>> MasterLink::FlushNames(Deadline deadline) {
+  if (kept_.empty()) co_return Result<void>();
+  wire::MetaRequest request;
+  request.mutable_flush_names();
+  auto reply = co_await Call(std::move(request), deadline);
+  if (!reply) co_return Fail(reply.error());
+  co_return Result<void>();
+}
+
 asio::awaitable<Result<wire::MetaReply>> MasterLink::Call(wire::MetaRequest request,
-                                                          Deadline deadline) {
+                                                          Deadline deadline, Answered when) {
   Retry retry(deadline);
   while (Raw(session_) == 0) {
     if (closing_) co_return Fail(Errc::kCancelled, "the filesystem is closing");
@@ -302,6 +324,8 @@ asio::awaitable<Result<wire::MetaReply>> MasterLink::Call(wire::MetaRequest requ
   if (session != session_) co_return Fail(Errc::kFenced, "the session has expired");
   request.set_slot(slot->slot());
   request.set_sequence(slot->sequence());
+  request.set_keeps(when == Answered::kEarly && options_.caching && !options_.dirsync &&
+                    kept_.MayKeep(request));
   co_return co_await CallInSession(std::move(request), kind, retry);
 }
 
@@ -316,7 +340,7 @@ asio::awaitable<Result<wire::MetaReply>> MasterLink::CallInSession(wire::MetaReq
     }
     request.set_session(Raw(session));
     auto answer = co_await Try(wire::MASTER_META, request.SerializeAsString(), retry);
-    if (answer) co_return Parse(request, *answer);
+    if (answer) co_return Parse(std::move(request), *answer);
     const Errc code = answer.code();
     if (options_.caching && kind == MetaKind::kChange && MayRetry(code)) {
       hooks_.unanswered(request);
@@ -335,10 +359,12 @@ asio::awaitable<Result<wire::MetaReply>> MasterLink::CallInSession(wire::MetaReq
   }
 }
 
-Result<wire::MetaReply> MasterLink::Parse(const wire::MetaRequest& request,
-                                          const rpc::Answer& answer) {
+Result<wire::MetaReply> MasterLink::Parse(wire::MetaRequest request, const rpc::Answer& answer) {
   auto reply = rpc::Parse<wire::MetaReply>(answer.body);
-  if (reply && options_.caching) hooks_.answered(request, *reply);
+  if (!reply || !options_.caching) return reply;
+  hooks_.answered(request, *reply);
+  if (reply->unflushed() != 0) kept_.Keep(std::move(request), *reply);
+  kept_.Flushed(reply->flushed());
   return reply;
 }
 

@@ -10,6 +10,7 @@
 
 #include "client/background.h"
 #include "client/filesystem.h"
+#include "client/kept_changes.h"
 #include "client/meta_kind.h"
 #include "client/retry.h"
 #include "client/slots.h"
@@ -45,6 +46,10 @@ struct MasterLinkHooks {
   std::function<void()> overdue;
 };
 
+// When the answer to a change may come: when the master's disk has it, or, of a client that caches
+// and keeps it (KeptChanges), before.
+enum class Answered { kEarly, kOnDisk };
+
 // The session with the master: opens it, returns to it after each reconnect, keeps it alive, opens
 // a new one when it has expired; sends requests and tries them again.
 //
@@ -65,7 +70,11 @@ class MasterLink {
   // Sends a request of the namespace until it is answered. A change takes effect at most once;
   // exactly once unless the error is kTimedOut, kUnavailable or kFenced.
   // kFenced: the session in which it was begun has expired.
-  asio::awaitable<Result<wire::MetaReply>> Call(wire::MetaRequest request, Deadline deadline);
+  asio::awaitable<Result<wire::MetaReply>> Call(wire::MetaRequest request, Deadline deadline,
+                                                Answered when = Answered::kEarly);
+  // Returns when all changes that were answered are on the master's disk; at once when it has said
+  // so. kFenced: the session has expired, and they may be lost.
+  asio::awaitable<Result<void>> FlushNames(Deadline deadline);
   asio::awaitable<Result<wire::ClusterMap>> GetMap(Epoch since, Deadline deadline);
   // One try. False: the connection is lost, or the session.
   asio::awaitable<bool> SendLeaseAnswers(wire::LeaseAnswersRequest answers);
@@ -105,7 +114,7 @@ class MasterLink {
   asio::awaitable<Result<rpc::Answer>> Try(uint32_t method, std::string body, const Retry& retry);
   asio::awaitable<Result<wire::MetaReply>> CallInSession(wire::MetaRequest request, MetaKind kind,
                                                          Retry retry);
-  Result<wire::MetaReply> Parse(const wire::MetaRequest& request, const rpc::Answer& answer);
+  Result<wire::MetaReply> Parse(wire::MetaRequest request, const rpc::Answer& answer);
   std::string WhyNot() const;
   Error Explain(const wire::MetaRequest& request, Error error) const;
   void Reconnect();
@@ -123,6 +132,7 @@ class MasterLink {
   std::string client_;  // proves that this is the run of the client that opened the session
   std::string cluster_id_;
   std::shared_ptr<Slots> slots_;
+  KeptChanges kept_;
   InodeId root_{kRootInode};
   int64_t ttl_ms_ = 0;
   int64_t certain_until_ns_ = 0;

@@ -19,6 +19,7 @@ MetaKind KindOf(const wire::MetaRequest& request) {
     case wire::MetaRequest::kLockStatus:
     case wire::MetaRequest::kBeginAppend:
     case wire::MetaRequest::kAbortAppend:
+    case wire::MetaRequest::kFlushNames:
       return MetaKind::kMemory;
     case wire::MetaRequest::kOpen:
       return request.open().truncate() ? MetaKind::kChange : MetaKind::kMemory;

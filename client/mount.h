@@ -74,6 +74,7 @@ class Mount final : public Filesystem {
                                           bool kill_set_ids) override;
   bool PagesMayStay(HandleId handle) const override;
   asio::awaitable<Result<void>> Fsync(InodeId inode, HandleId handle, bool data_only) override;
+  asio::awaitable<Result<void>> FsyncNames(InodeId directory) override;
   asio::awaitable<Result<void>> Flush(HandleId handle, uint64_t owner) override;
   asio::awaitable<Result<void>> Release(HandleId handle,
                                         std::optional<uint64_t> flock_owner) override;

@@ -193,11 +193,17 @@ asio::awaitable<Result<void>> Mount::Fsync(InodeId inode, HandleId id, bool data
   const Deadline deadline = NewDeadline();
   auto synced = co_await write_back_.Sync(inode, data_only, deadline);
   if (synced) synced = co_await io_.Sync(inode, deadline);
+  if (synced) synced = co_await link_.FlushNames(deadline);
   if (const auto handle = files_.FindHandle(id)) {
     const Result<void> earlier = OpenFiles::TakeWriteError(*handle);
     if (synced && !earlier) synced = earlier;
   }
   co_return Reported("fsync", inode, std::move(synced));
+}
+
+asio::awaitable<Result<void>> Mount::FsyncNames(InodeId directory) {
+  auto synced = co_await link_.FlushNames(NewDeadline());
+  co_return Reported("fsync", directory, std::move(synced));
 }
 
 asio::awaitable<Result<void>> Mount::Flush(HandleId id, uint64_t owner) {
@@ -329,6 +335,7 @@ asio::awaitable<Result<void>> Mount::SyncAll() {
   const Deadline deadline = NewDeadline();
   auto synced = co_await write_back_.FlushAll(deadline);
   if (synced) synced = co_await io_.SyncAll(deadline);
+  if (synced) synced = co_await link_.FlushNames(deadline);
   co_return Reported("sync", InodeId{0}, std::move(synced));
 }
 

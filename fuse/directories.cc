@@ -78,9 +78,12 @@ void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t offse
         static_cast<uint64_t>(offset));
 }
 
-// What the master has answered is on its disk already.
-void FsyncDirectory(fuse_req_t request, fuse_ino_t, int, fuse_file_info*) {
-  fuse_reply_err(request, 0);
+asio::awaitable<void> FsyncDirectoryAsync(Mount& mount, Reply reply, InodeId inode) {
+  const auto synced = co_await mount.filesystem.FsyncNames(inode);
+  reply.Done(synced);
+}
+void FsyncDirectory(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
+  Begin(request, "fsyncdir", FsyncDirectoryAsync, MountOf(request).ToInode(node));
 }
 
 }  // namespace

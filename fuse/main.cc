@@ -147,6 +147,7 @@ class Program {
     options.session_ttl_ms = options_.session_ttl_ms;
     options.caching = options_.caching;
     options.max_dirty_bytes = options_.max_dirty_bytes;
+    options.dirsync = options_.dirsync;
     options.sync_on_close = options_.sync_on_close;
     auto filesystem =
         co_await client::Filesystem::Connect(context_.get_executor(), std::move(options));

@@ -92,6 +92,7 @@ Result<void> ParseOption(const std::string& option, MountOptions* options) {
     options->read_only = true;
   } else if (IsForKernel(name)) {
     options->kernel.push_back(name);
+    options->dirsync = options->dirsync || name == "dirsync" || name == "sync";
   } else if (name == "noatime" || name == "nodiratime") {
     options->kernel.push_back(name);
     if (name == "noatime") options->atime = Atime::kNoatime;
@@ -198,8 +199,8 @@ options:
   suid, nosuid, dev, nodev, exec, noexec
                         as for any filesystem (set-id programs, device nodes, programs); for root the
                         default is suid,dev,exec
-  sync, dirsync         as for any filesystem: each write is on the disks when it returns; names
-                        always are
+  sync, dirsync         as for any filesystem: each write, each change of names, is on the disks when
+                        it returns (else fsync of the file or the directory brings it there)
   allow_other           everybody on this machine may use the mount (default for root)
   noallow_other         only the user who mounts
   subdir=PATH           as :/PATH

@@ -28,6 +28,7 @@ struct MountOptions {
   int64_t session_ttl_ms = 0;
   bool caching = true;
   size_t max_dirty_bytes = 64 << 20;
+  bool dirsync = false;
   bool sync_on_close = false;
   std::string metrics;   // HOST:PORT to tell figures at; empty: nowhere
   std::string log_file;  // empty: stderr in the foreground, the system's log else

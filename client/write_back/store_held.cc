@@ -79,7 +79,8 @@ asio::awaitable<Result<void>> FileIo::Store(std::shared_ptr<Inode> inode, HeldCh
     extend.set_generation(layout.generation);
     extend.set_end(change.end);
     change.attributes.Fill(extend);
-    return SendExtend(std::move(extend), deadline);
+    const Answered when = change.sync ? Answered::kOnDisk : Answered::kEarly;
+    return SendExtend(std::move(extend), deadline, when);
   };
   wire::Attributes now = inode->known;
   auto stored = co_await Repeat(inode, std::move(step), std::move(now), deadline);

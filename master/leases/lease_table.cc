@@ -11,10 +11,12 @@ namespace {
 constexpr uint32_t kConflictsTolerated = 2;
 
 bool StandsAgainst(wire::LeaseKind kind, LeaseNeed need) {
+  if (need == LeaseNeed::kReturned) return false;
   return need == LeaseNeed::kChange ? kind != wire::LEASE_NONE : kind == wire::LEASE_WRITE;
 }
 
 wire::LeaseKind Compatible(LeaseNeed need) {
+  if (need == LeaseNeed::kReturned) return wire::LEASE_WRITE;
   return need == LeaseNeed::kChange ? wire::LEASE_NONE : wire::LEASE_READ;
 }
 
@@ -99,7 +101,8 @@ bool LeaseTable::FormerInTheWay(SessionId session, const LeaseWants& wants) cons
   bool changes = false;
   for (const LeaseWant& want : wants) {
     const Holder* own = FindHolder(session, want.inode);
-    if (own != nullptr && own->kind == wire::LEASE_WRITE) continue;
+    const bool owned = own != nullptr && own->kind == wire::LEASE_WRITE;
+    if (owned && want.need != LeaseNeed::kReturned) continue;
     reads = true;
     changes = changes || want.need == LeaseNeed::kChange;
   }

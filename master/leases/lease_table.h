@@ -20,6 +20,7 @@ namespace ringfs::master {
 
 // What a request needs of an inode.
 enum class LeaseNeed {
+  kReturned,  // everybody has returned after a restart, and has said its changes again
   kRead,    // nobody else holds changes back: their write leases become read leases
   kChange,  // nobody else has anything cached: they have no lease
 };

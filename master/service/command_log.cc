@@ -3,10 +3,32 @@
 #include <algorithm>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
+#include <chrono>
 #include <utility>
 
 namespace ringfs::master {
 namespace {
+
+// How long changes gather that nobody waits for; what is lost with the master is what the sessions
+// have to say again. So many at most: SkipNumbers leaves room for them.
+constexpr std::chrono::milliseconds kGather{5};
+constexpr uint64_t kMostUnflushed = 1 << 16;
+
+// The inode whose locks the request changes; 0: none.
+InodeId InodeOfLocks(const wire::MetaRequest& request) {
+  switch (request.operation_case()) {
+    case wire::MetaRequest::kSetLock:
+      return InodeId{request.set_lock().inode()};
+    case wire::MetaRequest::kCancelLock:
+      return InodeId{request.cancel_lock().inode()};
+    case wire::MetaRequest::kReleaseLocks:
+      return InodeId{request.release_locks().inode()};
+    case wire::MetaRequest::kClose:
+      return InodeId{request.close().inode()};
+    default:
+      return InodeId{0};
+  }
+}
 
 void Append(Events& all, const Events& more) {
   all.grants.insert(all.grants.end(), more.grants.begin(), more.grants.end());
@@ -25,6 +47,7 @@ CommandLog::CommandLog(asio::any_io_executor executor, StateMachine& state, cons
       state_(state),
       clock_(clock),
       random_(seed),
+      gathered_long_(executor_),
       durable_(state.applied()),
       durable_epoch_(state.epoch()) {}
 
@@ -32,6 +55,8 @@ CommandLog::~CommandLog() { writer_.join(); }
 
 void CommandLog::CountIn(Metrics& metrics) {
   commands_ = &metrics.AddCounter("ringfs_commands_total", "Changes of the state.");
+  told_now_ = &metrics.AddCounter("ringfs_commands_answered_before_flush_total",
+                                  "Changes that were answered before the disk had them.");
   commit_seconds_ = &metrics.AddHistogram(
       "ringfs_commit_seconds", "Writing a group of changes, with its flush of the disk.");
 }
@@ -50,7 +75,7 @@ Outcome CommandLog::Apply(wire::Command& command) {
   command.set_random(random_());
   Outcome outcome = state_.Apply(command);
   if (commands_ != nullptr) commands_->Add();
-  if (state_.NeedsCommit()) GatherThenCommit();
+  Note(command, outcome);
   if (!outcome.held && !outcome.replayed) {
     Append(gathered_events_, outcome.events);
     listener_->Applied(outcome.events);
@@ -58,12 +83,52 @@ Outcome CommandLog::Apply(wire::Command& command) {
   return outcome;
 }
 
-asio::awaitable<void> CommandLog::WaitDurable() {
-  const uint64_t index = state_.applied();
+// The session must have heard of all that this rests upon and that is not on the disk: in the order
+// of their numbers, since it says them again in the order in which it was answered.
+bool CommandLog::MayTellNow(const wire::Command& command, const Outcome& outcome,
+                            const std::vector<InodeId>& touched) const {
+  const wire::MetaRequest& request = command.meta();
+  if (!request.keeps() || outcome.error != Errc::kOk || outcome.replayed) return false;
+  // Whether a directory may move depends on directories that are not touched.
+  if (outcome.moved_directory || outcome.reply.set_lock().queued()) return false;
+  if (state_.applied() - durable_ >= kMostUnflushed) return false;
+  return unflushed_.NeededFor(SessionId{request.session()}, touched) <= durable_;
+}
+
+void CommandLog::Note(const wire::Command& command, Outcome& outcome) {
+  if (outcome.held || outcome.replayed || !state_.NeedsCommit()) return;
+  if (!command.has_meta()) {
+    unflushed_.AddOfAll(state_.applied());
+    return GatherThenCommit();
+  }
+  std::vector<InodeId> touched = outcome.touched;
+  const InodeId locked = InodeOfLocks(command.meta());
+  if (locked != InodeId{0}) touched.push_back(locked);
+  outcome.tell_now = MayTellNow(command, outcome, touched);
+  const SessionId told{outcome.tell_now ? command.meta().session() : 0};
+  unflushed_.Add(state_.applied(), told, touched);
+  if (outcome.tell_now && told_now_ != nullptr) told_now_->Add();
+  // Others wait for a grant.
+  if (!outcome.tell_now || !outcome.events.grants.empty()) return GatherThenCommit();
+  GatherForAWhile();
+}
+
+void CommandLog::GatherForAWhile() {
+  if (committing_ || stopped_ || std::exchange(gathering_, true)) return;
+  gathered_long_.expires_after(kGather);
+  gathered_long_.async_wait([this, alive = std::weak_ptr<char>(alive_)](const asio::error_code&) {
+    if (alive.expired() || !std::exchange(gathering_, false)) return;
+    if (state_.NeedsCommit()) GatherThenCommit();
+  });
+}
+
+asio::awaitable<void> CommandLog::WaitDurable(uint64_t index) {
   if (index <= durable_) co_return;
+  if (!committing_ || index > batch_.index) GatherThenCommit();
   auto enqueue = [this, index](auto handler) {
     auto held = std::make_shared<decltype(handler)>(std::move(handler));
-    waiters_.push_back(Waiter{index, [held] { std::move (*held)(); }});
+    const auto place = std::ranges::upper_bound(waiters_, index, {}, &Waiter::index);
+    waiters_.insert(place, Waiter{index, [held] { std::move (*held)(); }});
   };
   co_await asio::async_initiate<decltype(asio::use_awaitable), void()>(enqueue,
                                                                        asio::use_awaitable);
@@ -71,6 +136,7 @@ asio::awaitable<void> CommandLog::WaitDurable() {
 
 // The group is taken only after the requests that have already arrived were applied.
 void CommandLog::GatherThenCommit() {
+  awaited_ = true;
   if (committing_ || stopped_) return;
   committing_ = true;
   asio::post(executor_, [this, alive = std::weak_ptr<char>(alive_)] {
@@ -79,6 +145,7 @@ void CommandLog::GatherThenCommit() {
 }
 
 void CommandLog::CommitGroup() {
+  awaited_ = false;
   batch_ = state_.TakeBatch();
   batch_epoch_ = state_.epoch();
   batch_events_ = std::exchange(gathered_events_, {});
@@ -100,9 +167,10 @@ void CommandLog::GroupWritten() {
   }
   durable_ = batch_.index;
   durable_epoch_ = batch_epoch_;
+  unflushed_.Flushed(durable_);
   committing_ = false;
   const Events events = std::exchange(batch_events_, {});
-  if (state_.NeedsCommit()) GatherThenCommit();
+  if (state_.NeedsCommit()) awaited_ ? GatherThenCommit() : GatherForAWhile();
   WakeWaiters();
   listener_->Durable(events);
 }

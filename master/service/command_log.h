@@ -2,6 +2,7 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/thread_pool.hpp>
 #include <cstdint>
 #include <deque>
@@ -13,12 +14,14 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "common/result.h"
+#include "master/service/unflushed.h"
 #include "master/state/state_machine.h"
 
 namespace ringfs::master {
 
 // The way of every change into the state machine: applied at once, on disk with the next group.
-// While one group is being written the next one gathers. With several masters, this is where the
+// While one group is being written the next one gathers. A group begins as soon as somebody waits for
+// it; of changes that their sessions keep (MetaRequest.keeps) nobody need, and they gather longer. With several masters, this is where the
 // commands would be agreed upon; neither the state machine nor the callers would know.
 //
 // Owns:      one thread, which writes to the disk.
@@ -49,10 +52,17 @@ class CommandLog {
   void CountIn(Metrics& metrics);
 
   // Stamps `command` with time and random number and applies it. What comes out may be told to
-  // nobody before WaitDurable().
+  // nobody before WaitDurable(), but, with Outcome::tell_now, to its session.
   Outcome Apply(wire::Command& command);
   // Returns when everything applied before the call is on the disk; at once if it is.
-  asio::awaitable<void> WaitDurable();
+  asio::awaitable<void> WaitDurable() { return WaitDurable(state_.applied()); }
+  // When the changes up to this number are.
+  asio::awaitable<void> WaitDurable(uint64_t number);
+  // The number of the newest change, and of the newest that is on the disk.
+  uint64_t applied() const { return state_.applied(); }
+  uint64_t flushed() const { return durable_; }
+  // What is not on the disk, and for whom that matters.
+  const Unflushed& unflushed() const { return unflushed_; }
 
   // The newest epoch of the cluster map that is on the disk.
   uint64_t durable_epoch() const { return durable_epoch_; }
@@ -69,6 +79,10 @@ class CommandLog {
     std::function<void()> resume;
   };
 
+  bool MayTellNow(const wire::Command& command, const Outcome& outcome,
+                  const std::vector<InodeId>& touched) const;
+  void Note(const wire::Command& command, Outcome& outcome);
+  void GatherForAWhile();
   void GatherThenCommit();
   void CommitGroup();
   void GroupWritten();
@@ -81,9 +95,14 @@ class CommandLog {
   Listener* listener_ = nullptr;
   std::mt19937_64 random_;
 
+  Unflushed unflushed_;
   Counter* commands_ = nullptr;        // null: nobody counts
+  Counter* told_now_ = nullptr;
   Histogram* commit_seconds_ = nullptr;
   bool committing_ = false;                    // a group is being written, or is about to be
+  bool awaited_ = false;                       // by somebody: what has gathered since
+  bool gathering_ = false;                     // until the timer says so
+  asio::steady_timer gathered_long_;
   bool stopped_ = false;                       // by Stop() or by a failure of the disk
   Overlay::Batch batch_;                       // being written; the writer's thread has it
   std::optional<Result<void>> batch_written_;  // set by the writer's thread when it is done

@@ -24,6 +24,13 @@ LeaseWants Changes(uint64_t inode) {
   return wants;
 }
 
+// Whether the name is there, or who has the lock, may be known only when all have returned.
+LeaseWants Knows(uint64_t inode) {
+  LeaseWants wants;
+  wants.Add(InodeId{inode}, LeaseNeed::kReturned);
+  return wants;
+}
+
 LeaseNeed NeedOfOpen(const StateMachine& state, const wire::MetaRequest& request, InodeId inode,
                      bool writing) {
   const SessionId session{request.session()};
@@ -33,13 +40,13 @@ LeaseNeed NeedOfOpen(const StateMachine& state, const wire::MetaRequest& request
 
 // A name that comes to be.
 LeaseWants NeedsOfNew(const StateMachine& state, uint64_t parent, const std::string& name) {
-  return Peek(state, parent, name) == InodeId{0} ? Changes(parent) : LeaseWants();
+  return Peek(state, parent, name) == InodeId{0} ? Changes(parent) : Knows(parent);
 }
 
 // A name that goes.
 LeaseWants NeedsOfGone(const StateMachine& state, uint64_t parent, const std::string& name) {
   const InodeId inode = Peek(state, parent, name);
-  if (inode == InodeId{0}) return {};
+  if (inode == InodeId{0}) return Knows(parent);
   LeaseWants wants = Changes(parent);
   wants.Add(inode, LeaseNeed::kChange);
   return wants;
@@ -49,7 +56,7 @@ LeaseWants NeedsOf(const StateMachine& state, const wire::MetaRequest& request) 
   const wire::Create& ask = request.create();
   const InodeId inode = Peek(state, ask.parent(), ask.name());
   if (inode == InodeId{0}) return Changes(ask.parent());
-  LeaseWants wants;
+  LeaseWants wants = Knows(ask.parent());
   if (!ask.exclusive()) {
     const bool writing = ask.writing();
     wants.Add(inode, ask.truncate() ? LeaseNeed::kChange
@@ -61,8 +68,8 @@ LeaseWants NeedsOf(const StateMachine& state, const wire::MetaRequest& request) 
 LeaseWants NeedsOf(const StateMachine& state, const wire::Rename& ask) {
   const InodeId from = Peek(state, ask.parent(), ask.name());
   const InodeId to = Peek(state, ask.new_parent(), ask.new_name());
-  if (from == InodeId{0} || from == to) return {};
-  if (to != InodeId{0} && ask.flags() == kRenameNoReplace) return {};
+  const bool refused = to != InodeId{0} && ask.flags() == kRenameNoReplace;
+  if (from == InodeId{0} || from == to || refused) return Knows(ask.parent());
   LeaseWants wants = Changes(ask.parent());
   wants.Add(InodeId{ask.new_parent()}, LeaseNeed::kChange);
   wants.Add(from, LeaseNeed::kChange);
@@ -72,7 +79,9 @@ LeaseWants NeedsOf(const StateMachine& state, const wire::Rename& ask) {
 
 LeaseWants NeedsOf(const StateMachine& state, const wire::Link& ask) {
   LeaseWants wants = NeedsOfNew(state, ask.parent(), ask.name());
-  if (wants.begin() != wants.end()) wants.Add(InodeId{ask.inode()}, LeaseNeed::kChange);
+  if (wants.begin()->need == LeaseNeed::kChange) {
+    wants.Add(InodeId{ask.inode()}, LeaseNeed::kChange);
+  }
   return wants;
 }
 
@@ -137,13 +146,18 @@ LeaseWants NeedsOfChange(const StateMachine& state, const wire::MetaRequest& req
       return Changes(request.cut_done().inode());
     case NeedCase::kClaimCut:
       return Changes(request.claim_cut().inode());
-    default:  // locks, and Close with locks
+    case NeedCase::kSetLock:
+      return request.set_lock().type() == wire::LOCK_UNLOCK ? LeaseWants()
+                                                            : Knows(request.set_lock().inode());
+    default:  // what frees locks
       return {};
   }
 }
 
 LeaseWants NeedsOfAnswer(const StateMachine& state, const wire::MetaRequest& request,
                          const Result<wire::MetaReply>& answer) {
+  if (request.has_test_lock()) return Knows(request.test_lock().inode());
+  if (request.has_lock_status()) return Knows(request.lock_status().inode());
   LeaseWants wants;
   const InodeId asked{InodeAsked(request)};
   if (asked != InodeId{0}) {

@@ -44,10 +44,29 @@ void ShowAbsence(const wire::MetaRequest& request, Result<wire::MetaReply>& repl
   reply->set_absent(true);
 }
 
+// Up to which change the disk must have them before the session may see the answer.
+uint64_t NeededOfAnswer(const Context& context, const wire::MetaRequest& request,
+                        const Result<wire::MetaReply>& reply) {
+  const SessionId session{request.session()};
+  switch (request.operation_case()) {
+    case Operation::kReadDirectory:
+    case Operation::kGetPath:
+      return context.log.unflushed().NeededForAll(session);
+    default: {
+      std::vector<InodeId> seen;
+      for (const LeaseWant& want : NeedsOfAnswer(context.state, request, reply)) {
+        seen.push_back(want.inode);
+      }
+      return context.log.unflushed().NeededFor(session, seen);
+    }
+  }
+}
+
 // Answers when no other session holds back changes of what the answer shows.
 asio::awaitable<Result<wire::MetaReply>> AnswerRead(Context& context,
                                                     std::shared_ptr<rpc::Peer> peer,
-                                                    wire::MetaRequest request, int64_t until_ns) {
+                                                    wire::MetaRequest request, int64_t until_ns,
+                                                    uint64_t& needed) {
   const SessionId session{request.session()};
   const bool caches = context.leases.Caches(session);
   uint64_t ticket = 0;
@@ -66,6 +85,7 @@ asio::awaitable<Result<wire::MetaReply>> AnswerRead(Context& context,
     if (!waited) break;
     reply = Show(context, request);
   }
+  needed = NeededOfAnswer(context, request, reply);
   if (request.has_open() && reply) reply = context.state.OpenInMemory(session, request.open());
   if (reply) HideHeldBack(context, session, *reply);
   if (caches) ShowAbsence(request, reply);
@@ -76,7 +96,8 @@ asio::awaitable<Result<wire::MetaReply>> AnswerRead(Context& context,
 
 asio::awaitable<Result<wire::MetaReply>> BeginAppend(Context& context,
                                                      std::shared_ptr<rpc::Peer> peer,
-                                                     wire::MetaRequest request, int64_t until_ns) {
+                                                     wire::MetaRequest request, int64_t until_ns,
+                                                     uint64_t& needed) {
   const SessionId session{request.session()};
   const InodeId inode{request.begin_append().inode()};
   const uint64_t ticket = context.turns.Begin(inode, session);
@@ -90,7 +111,8 @@ asio::awaitable<Result<wire::MetaReply>> BeginAppend(Context& context,
       co_return Fail(held.error());
     }
   }
-  Result<wire::MetaReply> reply = co_await AnswerRead(context, peer, std::move(request), until_ns);
+  Result<wire::MetaReply> reply =
+      co_await AnswerRead(context, peer, std::move(request), until_ns, needed);
   if (!reply) EndTurn(context, inode, session);
   co_return reply;
 }
@@ -115,11 +137,12 @@ Result<wire::MetaReply> StatFs(const Context& context, const wire::MetaRequest& 
   return reply;
 }
 
-// What changes nothing but memory. The answer still tells what is in the state.
+// What changes nothing but memory. The answer still tells what is in the state: `needed` of it must be
+// on the disk.
 asio::awaitable<Result<wire::MetaReply>> AnswerQuery(Context& context,
                                                      std::shared_ptr<rpc::Peer> peer,
-                                                     wire::MetaRequest request,
-                                                     int64_t timeout_ms) {
+                                                     wire::MetaRequest request, int64_t timeout_ms,
+                                                     uint64_t& needed) {
   const SessionId session{request.session()};
   const int64_t until_ns = HoldUntil(context, timeout_ms);
   switch (request.operation_case()) {
@@ -127,14 +150,17 @@ asio::awaitable<Result<wire::MetaReply>> AnswerQuery(Context& context,
       context.state.CloseInMemory(session, request.close());
       co_return wire::MetaReply();
     case Operation::kBeginAppend:
-      co_return co_await BeginAppend(context, peer, std::move(request), until_ns);
+      co_return co_await BeginAppend(context, peer, std::move(request), until_ns, needed);
     case Operation::kAbortAppend:
       EndTurn(context, InodeId{request.abort_append().inode()}, session);
       co_return wire::MetaReply();
     case Operation::kStatFs:
       co_return StatFs(context, request);
+    case Operation::kFlushNames:
+      needed = context.log.applied();
+      co_return wire::MetaReply();
     default:
-      co_return co_await AnswerRead(context, peer, std::move(request), until_ns);
+      co_return co_await AnswerRead(context, peer, std::move(request), until_ns, needed);
   }
 }
 
@@ -148,6 +174,7 @@ bool ChangesOnlyMemory(const StateMachine& state, SessionId session,
       return !state.ClosesLocks(session, request.close());
     case Operation::kBeginAppend:
     case Operation::kAbortAppend:
+    case Operation::kFlushNames:
       return true;
     default:
       return StateMachine::IsQuery(request);
@@ -191,8 +218,8 @@ asio::awaitable<Result<Outcome>> ApplyWhenFree(Context& context, std::shared_ptr
 
 asio::awaitable<Result<wire::MetaReply>> ApplyChange(Context& context,
                                                      std::shared_ptr<rpc::Peer> peer,
-                                                     wire::MetaRequest request,
-                                                     int64_t timeout_ms) {
+                                                     wire::MetaRequest request, int64_t timeout_ms,
+                                                     uint64_t& needed) {
   const SessionId session{request.session()};
   const bool appended = request.has_extend() && request.extend().append();
   const InodeId extended{request.extend().inode()};
@@ -209,7 +236,13 @@ asio::awaitable<Result<wire::MetaReply>> ApplyChange(Context& context,
     GrantForChange(context, command.meta(), outcome->touched, outcome->reply);
   }
   EndLeaseWait(context, ticket);
+  // An error tells of the state as well.
+  needed = context.log.applied();
   if (!outcome) co_return Fail(outcome.error());
+  if (outcome->tell_now) {
+    outcome->reply.set_unflushed(std::exchange(needed, 0));
+    outcome->reply.set_made_ns(context.state.time_ns());
+  }
   if (!applied) co_return FailOf(*outcome);
   // Of a repeated answer too: after a reconnect the client says again that it holds the turn.
   if (appended) EndTurn(context, extended, session);
@@ -234,12 +267,19 @@ asio::awaitable<Result<wire::MetaReply>> HandleMeta(Context& context,
     const Result<void> valid = ValidateChange(request);
     if (!valid) co_return Fail(valid.error());
   }
-  auto work = in_memory ? AnswerQuery(context, peer, std::move(request), timeout_ms)
-                        : ApplyChange(context, peer, std::move(request), timeout_ms);
+  const bool caches = context.leases.Caches(id);
+  // After a restart only those that cache are waited for.
+  if (!caches) request.clear_keeps();
+  request.clear_again();
+  uint64_t needed = 0;
+  auto work = in_memory ? AnswerQuery(context, peer, std::move(request), timeout_ms, needed)
+                        : ApplyChange(context, peer, std::move(request), timeout_ms, needed);
   Result<wire::MetaReply> reply = co_await std::move(work);
-  // An error tells of the state as well.
-  co_await context.log.WaitDurable();
-  if (reply) KeepStandingLeases(context, id, *reply);
+  if (needed > context.log.flushed()) {
+    co_await context.log.WaitDurable(needed);
+    if (reply) KeepStandingLeases(context, id, *reply);
+  }
+  if (reply && caches) reply->set_flushed(context.log.flushed());
   co_return reply;
 }
 

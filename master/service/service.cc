@@ -23,6 +23,8 @@ namespace {
 // A gap of so many ticks between two is a standstill of this program or machine.
 constexpr int64_t kStandstillTicks = 5;
 constexpr int64_t kFiguresEveryNs = kNsPerSecond;
+// More than changes that were ever answered before the disk had them.
+constexpr uint64_t kNumbersSkipped = 1 << 20;
 
 template <typename Message>
 Result<rpc::Reply> ReplyOf(const Result<Message>& answer) {
@@ -98,6 +100,7 @@ void MasterService::Start(std::function<void(const Error&)> disk_failed) {
     session.fencing = record->fenced();
     if (record->caching()) context_.leases.AddFormer(session.id, session.ttl_ns);
   }
+  SkipNumbers();
   for (const wire::ServerRecord* record : context_.state.Servers()) {
     const wire::ServerState state = record->server().state();
     if (state != wire::SERVER_UP && state != wire::SERVER_DRAINING) continue;
@@ -109,6 +112,15 @@ void MasterService::Start(std::function<void(const Error&)> disk_failed) {
   *running_ = true;
   timer_ = std::make_shared<asio::steady_timer>(context_.executor);
   Spawn(context_.executor, WatchTime(this, timer_, running_), "master time");
+}
+
+// Whoever returns may have numbers that this master knows nothing of.
+void MasterService::SkipNumbers() {
+  if (context_.leases.former() == 0) return;
+  wire::Command command;
+  command.mutable_skip_numbers()->set_count(kNumbersSkipped);
+  const Outcome outcome = context_.log.Apply(command);
+  RINGFS_CHECK(outcome.error == Errc::kOk);
 }
 
 void MasterService::Stop() {

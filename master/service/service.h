@@ -56,6 +56,7 @@ class MasterService final : public rpc::Service, private CommandLog::Listener {
                                          std::shared_ptr<bool> running);
   void ForgiveStandstill(int64_t now_ns);
   void EndGraceWhenAllReturned();
+  void SkipNumbers();
 
   Context context_;
   OrphanCollector orphans_;

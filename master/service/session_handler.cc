@@ -46,6 +46,7 @@ Result<SessionId> OpenNew(Context& context, const wire::OpenSessionRequest& requ
   change = request;
   change.clear_open();
   change.clear_writing();
+  change.clear_again();
   change.clear_lost();
   const int64_t wanted = request.ttl_ms() != 0 ? request.ttl_ms() : context.options.session_ttl_ms;
   change.set_ttl_ms(std::clamp(wanted, kMinSessionTtlMs, kMaxSessionTtlMs));
@@ -69,6 +70,25 @@ Result<SessionId> FindReturning(const Context& context, const wire::OpenSessionR
     return Fail(Errc::kNotPermitted, "the session belongs to another client");
   }
   return id;
+}
+
+// Changes that the session was told of, and that this master may have lost. Returns how many can not be
+// made any more.
+uint32_t MakeAgain(Context& context, SessionId id, const wire::OpenSessionRequest& request) {
+  uint32_t refused = 0;
+  for (const wire::MetaRequest& change : request.again()) {
+    wire::Command command;
+    *command.mutable_meta() = change;
+    command.mutable_meta()->set_session(Raw(id));
+    if (context.state.WasApplied(command.meta())) continue;
+    const Outcome outcome = context.log.Apply(command);
+    if (outcome.error == Errc::kOk && !outcome.held) continue;
+    ++refused;
+    spdlog::error("session {}: {} cannot be made again: {}", Raw(id),
+                  change.GetDescriptor()->FindFieldByNumber(change.operation_case())->name(),
+                  outcome.held ? "the file is being cut" : outcome.detail);
+  }
+  return refused;
 }
 
 void Reassert(Context& context, SessionId id, const wire::OpenSessionRequest& request) {
@@ -105,6 +125,7 @@ asio::awaitable<Result<wire::OpenSessionReply>> OpenSession(Context& context,
   context.sessions.Detach(RoleOf(*peer).session, peer);
   peer->context = PeerRole{*id, ServerId{0}};
   context.sessions.Attach(*session, peer, context.clock.MonotonicNs());
+  const uint32_t refused = MakeAgain(context, *id, request);
   Reassert(context, *id, request);
 
   const wire::SessionRecord* record = context.state.FindSession(*id);
@@ -112,6 +133,7 @@ asio::awaitable<Result<wire::OpenSessionReply>> OpenSession(Context& context,
   wire::OpenSessionReply reply;
   ReassertLeases(context, *id, request, reply);
   reply.set_session(Raw(*id));
+  reply.set_again_refused(refused);
   reply.set_ttl_ms(record->ttl_ms());
   reply.set_cluster_id(context.state.cluster_id());
   reply.set_slots(kSlots);
@@ -131,6 +153,7 @@ Result<wire::KeepAliveReply> KeepAlive(Context& context, const rpc::Peer& peer,
   wire::KeepAliveReply reply;
   reply.set_time_ns(context.log.TimeNs());
   reply.set_epoch(context.log.durable_epoch());
+  reply.set_flushed(context.log.flushed());
   return reply;
 }
 

@@ -68,6 +68,13 @@ Result<void> StateMachine::ApplyCommand(const wire::Command& command, Change& ch
       return Collect(change, command.collect_inodes());
     case wire::Command::kFormatCluster:
       return FormatCluster(change, command.format_cluster());
+    case wire::Command::kSkipNumbers: {
+      const uint64_t count = command.skip_numbers().count();
+      counters_.set_next_inode(counters_.next_inode() + count);
+      counters_.set_next_data(counters_.next_data() + count);
+      overlay_.Put(kCountersKey, counters_.SerializeAsString());
+      return {};
+    }
     default:
       return Fail(Errc::kInvalid, "an unknown command");
   }

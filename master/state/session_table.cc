@@ -91,6 +91,11 @@ Result<std::optional<wire::SlotRecord>> SessionTable::Check(SessionId session, u
   return std::optional<wire::SlotRecord>(std::move(*answer));
 }
 
+uint64_t SessionTable::Newest(SessionId session, uint32_t slot) const {
+  const auto found = sessions_.find(session);
+  return found == sessions_.end() || slot >= kSlots ? 0 : found->second.slots[slot].sequence;
+}
+
 void SessionTable::Record(SessionId session, uint32_t slot, const wire::SlotRecord& answer) {
   overlay_.Put(SlotKey(Raw(session), slot), answer.SerializeAsString());
   sessions_.at(session).slots[slot] = Slot{answer.sequence(), false};

@@ -38,6 +38,8 @@ class SessionTable {
   // or kProtocol: older, or not of a slot that there is. The session must be there.
   Result<std::optional<wire::SlotRecord>> Check(SessionId session, uint32_t slot,
                                                 uint64_t sequence) const;
+  // The sequence of the newest command of the slot; 0: there was none, or no such slot or session.
+  uint64_t Newest(SessionId session, uint32_t slot) const;
   // The answer to the newest command of the slot.
   void Record(SessionId session, uint32_t slot, const wire::SlotRecord& answer);
 

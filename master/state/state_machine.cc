@@ -71,6 +71,10 @@ Result<void> StateMachine::LoadLocks() {
 int64_t StateMachine::Begin(const wire::Command& command) {
   overlay_.Begin();
   counters_before_ = counters_;
+  if (const int64_t made_ns = command.meta().again().time_ns(); made_ns != 0) {
+    counters_.set_time_ns(std::max(made_ns, counters_.time_ns()));
+    return made_ns;
+  }
   // Each change has a later time than the one before, whatever the clock does.
   counters_.set_time_ns(std::max(command.time_ns(), counters_.time_ns() + 1));
   return counters_.time_ns();
@@ -134,7 +138,11 @@ Outcome StateMachine::ApplyMeta(const wire::Command& command) {
 
   int64_t now_ns = Begin(command);
   Change change{tree_, request.who(), session, now_ns, outcome.events};
-  Result<wire::MetaReply> reply = ApplyOperation(change, request);
+  const Result<void> expected = Expect(request);
+  Result<wire::MetaReply> reply =
+      expected ? ApplyOperation(change, request) : Fail(expected.error());
+  tree_.Expect(0, 0);
+  outcome.moved_directory = change.moved_directory;
   if (!reply) {
     // Its changes go; the answer is put in a command of its own.
     End(change.keep_changes);
@@ -166,6 +174,23 @@ Outcome StateMachine::ApplyMeta(const wire::Command& command) {
   End(true);
   if (outcome.error == Errc::kOk) CountOpens(request, outcome.reply);
   return outcome;
+}
+
+bool StateMachine::WasApplied(const wire::MetaRequest& request) const {
+  return sessions_->Newest(SessionId{request.session()}, request.slot()) >= request.sequence();
+}
+
+// The numbers were given once, so they are below the next ones (SkipNumbers), and nobody else's.
+Result<void> StateMachine::Expect(const wire::MetaRequest& request) {
+  const wire::Again& again = request.again();
+  if (again.inode() >= counters_.next_inode() || again.data() >= counters_.next_data()) {
+    return Fail(Errc::kProtocol, "a change said again has numbers that were never given");
+  }
+  if (again.inode() != 0 && tree_.Get(again.inode()).code() != Errc::kStale) {
+    return Fail(Errc::kProtocol, "a change said again has the number of an inode that is there");
+  }
+  tree_.Expect(again.inode(), again.data());
+  return {};
 }
 
 Outcome StateMachine::Replay(const wire::MetaRequest& request, wire::SlotRecord answer) {

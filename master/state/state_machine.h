@@ -50,6 +50,8 @@ struct Outcome {
   ServerId server{0};             // of `register_server`
   bool server_restarted = false;  // of `register_server`: known, and its incarnation is another
   std::vector<InodeId> touched;   // inodes whose attributes, names or entries changed
+  bool moved_directory = false;   // what lies below what is another than before
+  bool tell_now = false;  // by CommandLog: the answer need not wait for the disk
   Events events;
 };
 
@@ -74,6 +76,9 @@ class StateMachine {
   // Applies a command. A command that fails changes nothing, but that the answer of a `meta` is
   // recorded. An error of the disk (kIo, kCorrupted) is answered like any other.
   Outcome Apply(const wire::Command& command);
+
+  // Whether the slot has answered this change, or one after it.
+  bool WasApplied(const wire::MetaRequest& request) const;
 
   // Answers what changes nothing: lookup, get_attributes, read_link, read_directory, get_xattr,
   // list_xattrs, stat_fs (files only; the caller adds the capacity), test_lock, lock_status.
@@ -155,6 +160,8 @@ class StateMachine {
   void End(bool ok);
 
   Outcome ApplyMeta(const wire::Command& command);
+  // Of a change that is said again: it gets the numbers and the time that it had.
+  Result<void> Expect(const wire::MetaRequest& request);
   Outcome Replay(const wire::MetaRequest& request, wire::SlotRecord answer);
   Result<wire::MetaReply> ApplyOperation(Change& change, const wire::MetaRequest& request);
   Result<wire::MetaReply> ApplyLock(Change& change, const wire::SetLock& ask);

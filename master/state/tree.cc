@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "master/state/keys.h"
 #include "master/state/limits.h"
@@ -42,11 +43,29 @@ void Tree::Put(const wire::InodeRecord& inode) {
   touched_.push_back(id);
 }
 
+void Tree::Expect(uint64_t inode, uint64_t data) {
+  expected_inode_ = inode;
+  expected_data_ = data;
+}
+
+uint64_t Tree::NextInode() {
+  if (expected_inode_ != 0) return std::exchange(expected_inode_, 0);
+  const uint64_t next = counters_.next_inode();
+  counters_.set_next_inode(next + 1);
+  return next;
+}
+
+uint64_t Tree::NextData() {
+  if (expected_data_ != 0) return std::exchange(expected_data_, 0);
+  const uint64_t next = counters_.next_data();
+  counters_.set_next_data(next + 1);
+  return next;
+}
+
 wire::InodeRecord Tree::New(uint32_t mode, int64_t now_ns) {
   wire::InodeRecord record;
   wire::Attributes& attributes = *record.mutable_attributes();
-  attributes.set_inode(counters_.next_inode());
-  counters_.set_next_inode(counters_.next_inode() + 1);
+  attributes.set_inode(NextInode());
   counters_.set_inodes(counters_.inodes() + 1);
   attributes.set_mode(mode);
   attributes.set_links(1);
@@ -60,8 +79,7 @@ wire::InodeRecord Tree::New(uint32_t mode, int64_t now_ns) {
     record.set_next_cookie(kFirstCookie);
   }
   if (IsRegular(mode)) {
-    attributes.set_data(counters_.next_data());
-    counters_.set_next_data(counters_.next_data() + 1);
+    attributes.set_data(NextData());
     attributes.set_pool(1);
     attributes.set_block_size(kDefaultBlockSize);
     attributes.set_generation(1);
@@ -214,8 +232,7 @@ void Tree::Renew(wire::InodeRecord& record) {
   AddGarbage(attributes);
   ClearCut(record);
   SetSize(record, 0);
-  attributes.set_data(counters_.next_data());
-  counters_.set_next_data(counters_.next_data() + 1);
+  attributes.set_data(NextData());
   attributes.set_generation(attributes.generation() + 1);
 }
 

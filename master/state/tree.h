@@ -31,6 +31,9 @@ class Tree {
   Result<wire::InodeRecord> GetLiveDirectory(uint64_t inode) const;
   void Put(const wire::InodeRecord& inode);
 
+  // The next new inode, and the next new content, get these numbers instead of the next ones (0: the
+  // next one): of a change that was made before, and lost.
+  void Expect(uint64_t inode, uint64_t data);
   // A new inode, not yet put: number, owner, times; a regular file gets its content.
   wire::InodeRecord New(uint32_t mode, int64_t now_ns);
   // The inode of `record` ends, with all that belongs to it; its content goes to the garbage.
@@ -81,11 +84,15 @@ class Tree {
 
  private:
   void AddGarbage(const wire::Attributes& attributes);
+  uint64_t NextInode();
+  uint64_t NextData();
 
   Overlay& overlay_;
   wire::CountersRecord& counters_;
   bool took_garbage_ = false;
   std::vector<InodeId> touched_;
+  uint64_t expected_inode_ = 0;
+  uint64_t expected_data_ = 0;
 };
 
 bool IsDirectory(uint32_t mode);

@@ -26,6 +26,7 @@ struct Change {
   std::optional<InodeId> held_for = {};
   // An error that is not rolled back: a lock may be lost although another was not granted.
   bool keep_changes = false;
+  bool moved_directory = false;  // to another directory
 };
 
 // The operations, one file each in this folder; answers and errors as POSIX has them for the call

@@ -180,6 +180,8 @@ Result<wire::MetaReply> ApplyChange(Change& change, const wire::Rename& ask) {
   if (!checked) return Fail(checked.error());
   if (ask.flags() == kNoReplace && ends.to.entry) return Fail(Errc::kExists, "the name exists");
   if (ask.flags() == kExchange && !ends.to.entry) return Fail(Errc::kNotFound, "no such name");
+  change.moved_directory =
+      ends.to_directory && (ends.from.HoldsDirectory() || ends.to.HoldsDirectory());
   checked = CheckLoops(ends, ask.flags());
   if (!checked) return Fail(checked.error());
   // Two names of one file: POSIX wants both to stay.
