@@ -131,6 +131,8 @@ WriteBack::FilePtr WriteBack::Make(const std::shared_ptr<Inode>& inode,
   if (!file) {
     file = std::make_shared<File>(executor_, inode);
     file->told_size = now.size();
+    // Nobody has it open: it was not known here by more than its lease.
+    if (inode->known.inode() == 0) inode->known = now;
   }
   inode->holds_back = true;
   return file;

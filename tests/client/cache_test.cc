@@ -261,6 +261,18 @@ TEST_F(CacheTest, HoldsChangesOfAttributesBack) {
   EXPECT_EQ(world.master.files.at(Raw(Of(file))).mtime_ns(), 77);
 }
 
+TEST_F(CacheTest, HoldsChangesOfAFileBackThatIsNotOpenAnyMore) {
+  const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Await(world.fs->Release(file.handle, {})));
+  AttributeChange change;
+  change.mode = 0600;
+
+  ASSERT_TRUE(world.Await(world.fs->SetAttributes(Of(file), change, {})));
+  Recall(Of(file));
+
+  EXPECT_EQ(world.master.files.at(Raw(Of(file))).mode(), S_IFREG | 0600u);
+}
+
 TEST_F(CacheTest, AppendsAtTheEndThatIsHeldBack) {
   const Opened file = world.Create("a", {.read = true, .write = true, .append = true});
 
