@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
-#include <chrono>
 #include <utility>
 
 namespace ringfs::master {
 namespace {
 
-// How long changes gather that nobody waits for; what is lost with the master is what the sessions
-// have to say again. So many at most: SkipNumbers leaves room for them.
-constexpr std::chrono::milliseconds kGather{5};
+// MasterService::SkipNumbers() leaves room for them.
 constexpr uint64_t kMostUnflushed = 1 << 16;
 
 // The inode whose locks the request changes; 0: none.
@@ -42,11 +39,12 @@ void Append(Events& all, const Events& more) {
 }  // namespace
 
 CommandLog::CommandLog(asio::any_io_executor executor, StateMachine& state, const Clock& clock,
-                       uint64_t seed)
+                       uint64_t seed, int64_t gather_ms)
     : executor_(std::move(executor)),
       state_(state),
       clock_(clock),
       random_(seed),
+      gather_(gather_ms),
       gathered_long_(executor_),
       durable_(state.applied()),
       durable_epoch_(state.epoch()) {}
@@ -115,7 +113,7 @@ void CommandLog::Note(const wire::Command& command, Outcome& outcome) {
 
 void CommandLog::GatherForAWhile() {
   if (committing_ || stopped_ || std::exchange(gathering_, true)) return;
-  gathered_long_.expires_after(kGather);
+  gathered_long_.expires_after(gather_);
   gathered_long_.async_wait([this, alive = std::weak_ptr<char>(alive_)](const asio::error_code&) {
     if (alive.expired() || !std::exchange(gathering_, false)) return;
     if (state_.NeedsCommit()) GatherThenCommit();
@@ -191,6 +189,11 @@ void CommandLog::WakeWaiters() {
     waiters_.pop_front();
     resume();
   }
+}
+
+void CommandLog::Abandon() {
+  stopped_ = true;
+  writer_.join();
 }
 
 void CommandLog::Stop() {

@@ -4,6 +4,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/thread_pool.hpp>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -39,8 +40,10 @@ class CommandLog {
     virtual void DiskFailed(const Error& error) = 0;
   };
 
+  // Changes that nobody waits for gather for `gather_ms`: what is lost with the master is what the
+  // sessions have to say again.
   CommandLog(asio::any_io_executor executor, StateMachine& state, const Clock& clock,
-             uint64_t seed);
+             uint64_t seed, int64_t gather_ms);
   ~CommandLog();
   CommandLog(const CommandLog&) = delete;
   CommandLog& operator=(const CommandLog&) = delete;
@@ -72,6 +75,8 @@ class CommandLog {
   // Waits for the group that is being written, if any, and writes what has gathered since. Nothing
   // may be applied after it. Blocks.
   void Stop();
+  // As if the program were killed: nothing more is written. Blocks while a group is.
+  void Abandon();
 
  private:
   struct Waiter {
@@ -94,6 +99,7 @@ class CommandLog {
   const Clock& clock_;
   Listener* listener_ = nullptr;
   std::mt19937_64 random_;
+  const std::chrono::milliseconds gather_;
 
   Unflushed unflushed_;
   Counter* commands_ = nullptr;        // null: nobody counts

@@ -27,6 +27,7 @@ struct ServiceOptions {
   // Of chunkservers. Two that are lost one right before the other is missed are a pause of two leases,
   // which is to be less than 5 s.
   int64_t lease_ms = 2'000;
+  int64_t gather_ms = 5;            // how long changes wait for the disk that nobody waits for
   int64_t tick_ms = 100;            // how often time is looked at
   uint64_t seed = 0;                // of the random numbers in commands
   uint64_t run = 1;                 // another one each time that a master starts
@@ -64,7 +65,7 @@ struct Context {
         cuts(executor),
         turn_changes(executor),
         lease_waits(executor),
-        log(executor, machine, time, limits.seed) {}
+        log(executor, machine, time, limits.seed, limits.gather_ms) {}
 
   asio::any_io_executor executor;
   const Clock& clock;

@@ -34,6 +34,8 @@ class MasterService final : public rpc::Service, private CommandLog::Listener {
   void Start(std::function<void(const Error&)> disk_failed);
   // Answers nothing any more; returns when everything applied is on the disk.
   void Stop();
+  // As if the program were killed: what is not on the disk is lost.
+  void Abandon() { context_.log.Abandon(); }
   // Looks at the time now: what has expired, what can be collected. Happens by itself, too.
   void Tick();
 

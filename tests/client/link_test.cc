@@ -156,5 +156,79 @@ TEST(MasterLinkTest, HeldChangesDoNotKeepEndingsOut) {
   for (const auto& each : held) EXPECT_EQ(world.Finish(each).code(), Errc::kNotFound);
 }
 
+class KeptChangesTest : public testing::Test {
+ protected:
+  KeptChangesTest() {
+    world.options.caching = true;
+    world.master.answers_early = true;
+    world.master.grants = wire::LEASE_WRITE;
+  }
+
+  World world;
+};
+
+TEST_F(KeptChangesTest, AreSaidAgainToAMasterThatHasRestarted) {
+  ASSERT_TRUE(world.Connect());
+  const Opened made = world.Create("a");
+  ASSERT_TRUE(world.Await(world.fs->Unlink(kRootInode, "a", {})));
+
+  world.master.Restart();
+  world.RunUntil([&] { return world.master.sessions_opened.size() == 2; });
+
+  const auto& again = world.master.sessions_opened.back().again();
+  ASSERT_EQ(again.size(), 2);
+  EXPECT_EQ(again[0].create().name(), "a");
+  EXPECT_EQ(again[0].again().inode(), made.attributes.inode());
+  EXPECT_EQ(again[0].again().data(), made.attributes.data());
+  EXPECT_EQ(again[0].again().time_ns(), 1001);
+  EXPECT_GT(again[0].sequence(), 0u);
+  EXPECT_EQ(again[1].unlink().name(), "a");
+}
+
+TEST_F(KeptChangesTest, AreNotSaidAgainOnceTheyAreOnTheDisk) {
+  ASSERT_TRUE(world.Connect());
+  world.Create("a");
+  ASSERT_TRUE(world.Await(world.fs->FsyncNames(kRootInode)));
+  EXPECT_EQ(world.master.Count(Operation::kFlushNames), 1);
+  // There is nothing more to wait for.
+  ASSERT_TRUE(world.Await(world.fs->FsyncNames(kRootInode)));
+  EXPECT_EQ(world.master.Count(Operation::kFlushNames), 1);
+
+  world.master.Restart();
+  world.RunUntil([&] { return world.master.sessions_opened.size() == 2; });
+
+  EXPECT_EQ(world.master.sessions_opened.back().again().size(), 0);
+}
+
+TEST_F(KeptChangesTest, FsyncOfAFileBringsItsNameToTheDisk) {
+  ASSERT_TRUE(world.Connect());
+  const Opened made = world.Create("a");
+
+  ASSERT_TRUE(world.Await(world.fs->Fsync(InodeId{made.attributes.inode()}, made.handle, false)));
+
+  EXPECT_EQ(world.master.Count(Operation::kFlushNames), 1);
+}
+
+TEST_F(KeptChangesTest, WithDirsyncThereAreNone) {
+  world.options.dirsync = true;
+  ASSERT_TRUE(world.Connect());
+
+  world.Create("a");
+
+  EXPECT_FALSE(world.master.Last(Operation::kCreate)->keeps());
+}
+
+TEST_F(KeptChangesTest, WhatIsDoneUponTheAnswerIsNotKept) {
+  ASSERT_TRUE(world.Connect());
+  const Opened made = world.Create("a");
+  AttributeChange change;
+  change.size = 100;
+
+  ASSERT_TRUE(world.Await(world.fs->SetAttributes(InodeId{made.attributes.inode()}, change, {})));
+
+  EXPECT_TRUE(world.master.Last(Operation::kCreate)->keeps());
+  EXPECT_FALSE(world.master.Last(Operation::kSetAttributes)->keeps());
+}
+
 }  // namespace
 }  // namespace ringfs::client

@@ -59,6 +59,11 @@ void TestMaster::Restart() {
   Start(address_);
 }
 
+void TestMaster::Crash() {
+  service_->Abandon();
+  Restart();
+}
+
 void TestMaster::PassTime(int64_t ms) {
   for (int64_t passed = 0; passed < ms; passed += kStepMs) {
     clock_.Advance(std::min(kStepMs, ms - passed) * kNsPerMs);
@@ -140,8 +145,10 @@ void TestClient::OpenCaching(int64_t ttl_ms) {
 }
 
 Result<wire::OpenSessionReply> TestClient::Resume(const std::vector<wire::OpenInode>& open,
-                                                  const std::vector<uint64_t>& writing) {
+                                                  const std::vector<uint64_t>& writing,
+                                                  const std::vector<wire::MetaRequest>& again) {
   wire::OpenSessionRequest request = OpenRequest();
+  for (const wire::MetaRequest& change : again) *request.add_again() = change;
   for (const uint64_t inode : writing) request.add_writing(inode);
   for (const wire::OpenInode& inode : open) *request.add_open() = inode;
   return Call<wire::OpenSessionReply>(wire::MASTER_OPEN_SESSION, request);

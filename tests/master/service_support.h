@@ -44,6 +44,8 @@ class TestMaster {
 
   // Stops the master and starts it on the same database and port.
   void Restart();
+  // The same, without what is not on the disk yet.
+  void Crash();
   // Lets time pass, in steps that a running master would notice.
   void PassTime(int64_t ms);
 
@@ -161,7 +163,8 @@ class TestClient : public TestPeer {
   void Forget() { session_ = 0; }
   // Returns on a new connection. `open` is what it has open.
   Result<wire::OpenSessionReply> Resume(const std::vector<wire::OpenInode>& open = {},
-                                        const std::vector<uint64_t>& writing = {});
+                                        const std::vector<uint64_t>& writing = {},
+                                        const std::vector<wire::MetaRequest>& again = {});
   Result<wire::KeepAliveReply> KeepAlive();
 
   // With the next sequence of the slot, and no operation yet.

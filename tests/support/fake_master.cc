@@ -127,6 +127,12 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::HandleMeta(std::shared_ptr<rpc::
   if (lose_answer && lose_answer(request)) from->Close();
   if (!reply) co_return Fail(reply.error());
   if (grants) AddGrants(request, *reply);
+  if (answers_early && request.keeps()) {
+    reply->set_unflushed(++last_change_);
+    reply->set_made_ns(static_cast<int64_t>(1000 + last_change_));
+  }
+  if (request.has_flush_names()) flushed = last_change_;
+  reply->set_flushed(flushed);
   co_return rpc::ReplyWith(*reply);
 }
 
@@ -155,6 +161,7 @@ Result<wire::MetaReply> FakeMaster::Apply(const wire::MetaRequest& request) {
       return wire::MetaReply();
     case Operation::kClose:
     case Operation::kAbortAppend:
+    case Operation::kFlushNames:
       return wire::MetaReply();
     case Operation::kSetLock:
     case Operation::kCancelLock:

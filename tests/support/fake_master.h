@@ -71,6 +71,10 @@ class FakeMaster final : public rpc::Service {
   // Another run of the master: it knows of no leases, and cuts the connection.
   void Restart();
 
+  // Changes that the client keeps are answered with a number; all are on the disk at `flushed`.
+  bool answers_early = false;
+  uint64_t flushed = 0;
+
   // How often an operation was asked for.
   int Count(wire::MetaRequest::OperationCase operation) const;
   const wire::MetaRequest* Last(wire::MetaRequest::OperationCase operation) const;
@@ -100,6 +104,7 @@ class FakeMaster final : public rpc::Service {
   uint64_t last_inode_ = 1;
   uint64_t last_data_ = 100;
   uint64_t last_lease_ = 0;
+  uint64_t last_change_ = 0;
   std::map<uint64_t, uint64_t> leases_;  // numbers, by inode
   std::map<std::pair<uint64_t, uint32_t>, Slot> slots_;  // by session and slot
 };
