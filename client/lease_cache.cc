@@ -1,6 +1,16 @@
 #include "client/lease_cache.h"
 
 namespace ringfs::client {
+namespace {
+
+constexpr size_t kMaxNameBytes = 255;
+
+// Other names have other errors, or stand for what has no entry.
+bool CanBeThere(const std::string& name) {
+  return name.size() <= kMaxNameBytes && name != "." && name != "..";
+}
+
+}  // namespace
 
 const LeaseCache::Known* LeaseCache::Find(InodeId inode) const {
   const auto found = known_.find(inode);
@@ -13,7 +23,7 @@ LeaseCache::Known* LeaseCache::UnderLease(InodeId inode) {
   if (lease == 0) return nullptr;
   Known& known = known_[inode];
   if (known.lease != lease) {
-    names_ -= known.names.size();
+    DropNames(known);
     known = Known{};
     known.lease = lease;
   }
@@ -29,7 +39,10 @@ std::optional<InodeId> LeaseCache::Name(InodeId parent, const std::string& name)
   const Known* known = Find(parent);
   if (known == nullptr) return std::nullopt;
   const auto found = known->names.find(name);
-  return found == known->names.end() ? std::nullopt : std::optional<InodeId>(found->second);
+  if (found == known->names.end()) {
+    return known->whole && CanBeThere(name) ? std::optional<InodeId>(InodeId{0}) : std::nullopt;
+  }
+  return found->second == kUnknown ? std::nullopt : std::optional<InodeId>(found->second);
 }
 
 void LeaseCache::Keep(const wire::Attributes& attributes) {
@@ -39,13 +52,50 @@ void LeaseCache::Keep(const wire::Attributes& attributes) {
 void LeaseCache::KeepName(InodeId parent, const std::string& name, InodeId inode) {
   Known* known = UnderLease(parent);
   if (known == nullptr) return;
+  if (known->whole && inode == InodeId{0}) {
+    names_ -= known->names.erase(name);
+  } else {
+    PutName(*known, name, inode);
+  }
+}
+
+void LeaseCache::PutName(Known& directory, const std::string& name, InodeId inode) {
   if (names_ >= max_names_) {
     // It is filled anew by what is asked for from here on.
-    names_ -= known->names.size();
-    known->names.clear();
+    DropNames(directory);
     if (names_ >= max_names_) return;
   }
-  if (known->names.insert_or_assign(name, inode).second) ++names_;
+  if (directory.names.insert_or_assign(name, inode).second) ++names_;
+}
+
+void LeaseCache::DropNames(Known& directory) {
+  names_ -= directory.names.size();
+  directory.names.clear();
+  directory.whole = directory.listing = false;
+}
+
+void LeaseCache::KeepEmpty(InodeId directory) {
+  Known* known = UnderLease(directory);
+  if (known == nullptr) return;
+  DropNames(*known);
+  known->whole = true;
+}
+
+void LeaseCache::KeepListing(const wire::ReadDirectory& asked, const wire::MetaReply& page) {
+  Known* known = UnderLease(InodeId{asked.inode()});
+  if (known == nullptr || known->whole) return;
+  if (asked.cookie() == 0) {
+    known->listing = true;
+  } else if (!known->listing || asked.cookie() != known->listed_to) {
+    return;
+  }
+  for (const wire::Entry& entry : page.entries()) {
+    PutName(*known, entry.name(), InodeId{entry.inode()});
+    known->listed_to = entry.cookie();
+    // Too many to be kept.
+    if (!known->listing) return;
+  }
+  known->whole = page.end();
 }
 
 void LeaseCache::DropAttributes(InodeId inode) {
@@ -55,13 +105,18 @@ void LeaseCache::DropAttributes(InodeId inode) {
 
 void LeaseCache::DropName(InodeId parent, const std::string& name) {
   const auto found = known_.find(parent);
-  if (found != known_.end()) names_ -= found->second.names.erase(name);
+  if (found == known_.end()) return;
+  if (found->second.whole || found->second.listing) {
+    PutName(found->second, name, kUnknown);
+  } else {
+    names_ -= found->second.names.erase(name);
+  }
 }
 
 void LeaseCache::Drop(InodeId inode) {
   const auto found = known_.find(inode);
   if (found == known_.end()) return;
-  names_ -= found->second.names.size();
+  DropNames(found->second);
   known_.erase(found);
 }
 

@@ -15,6 +15,9 @@ namespace ringfs::client {
 // What is known of inodes under leases: attributes, and the names of directories. Also what the
 // kernel may be told to keep.
 //
+// A directory that was made here, or listed from its beginning to its end, is known as a whole: what
+// is not among its names is not there.
+//
 // Invariant: what it gives was true when the lease that the inode is under now was held, and has
 //            been ever since.
 // Threads:   only from the executor of the leases.
@@ -32,6 +35,11 @@ class LeaseCache {
   void Keep(const wire::Attributes& attributes);
   void KeepName(InodeId parent, const std::string& name, InodeId inode);
 
+  // A directory that was just made.
+  void KeepEmpty(InodeId directory);
+  // A page of a listing.
+  void KeepListing(const wire::ReadDirectory& asked, const wire::MetaReply& page);
+
   void DropAttributes(InodeId inode);
   void DropName(InodeId parent, const std::string& name);
   // All that is known of it.
@@ -42,10 +50,17 @@ class LeaseCache {
     uint64_t lease = 0;  // its number
     std::optional<wire::Attributes> attributes;
     std::unordered_map<std::string, InodeId> names;
+    bool whole = false;        // all names are known
+    bool listing = false;      // all up to `listed_to` are
+    uint64_t listed_to = 0;    // a cookie
   };
+  // In a directory that is known as a whole: a name that is not.
+  static constexpr InodeId kUnknown{UINT64_MAX};
 
   const Known* Find(InodeId inode) const;
   Known* UnderLease(InodeId inode);
+  void PutName(Known& directory, const std::string& name, InodeId inode);
+  void DropNames(Known& directory);
 
   const Leases& leases_;
   size_t max_names_;

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <utility>
 
 #include "client/mount.h"
@@ -9,6 +11,7 @@ namespace {
 
 constexpr int64_t kRecallPauseMs = 100;
 constexpr int64_t kPagesTimeoutMs = 1000;
+constexpr uint32_t kRenameExchange = 2;
 
 }  // namespace
 
@@ -168,6 +171,10 @@ void Mount::Answered(const wire::MetaRequest& request, wire::MetaReply& reply) {
   std::unordered_set<uint64_t> granted;
   for (const wire::LeaseGrant& grant : grants) granted.insert(grant.inode());
   if (granted.contains(reply.attributes().inode())) cache_.Keep(reply.attributes());
+  for (const wire::Attributes& changed : reply.changed()) {
+    if (granted.contains(changed.inode())) cache_.Keep(changed);
+    files_.Learn(changed);
+  }
   for (const wire::Entry& entry : reply.entries()) {
     if (entry.has_attributes() && granted.contains(entry.inode())) cache_.Keep(entry.attributes());
   }
@@ -195,6 +202,7 @@ void Mount::KeepNames(const wire::MetaRequest& request, const std::unordered_set
     case wire::MetaRequest::kCreate:
       return keep(request.create().parent(), request.create().name(), inode);
     case wire::MetaRequest::kMakeNode:
+      if (S_ISDIR(reply.attributes().mode())) cache_.KeepEmpty(InodeId{inode});
       return keep(request.make_node().parent(), request.make_node().name(), inode);
     case wire::MetaRequest::kLink:
       return keep(request.link().parent(), request.link().name(), inode);
@@ -204,8 +212,21 @@ void Mount::KeepNames(const wire::MetaRequest& request, const std::unordered_set
       return keep(request.remove_directory().parent(), request.remove_directory().name(), 0);
     case wire::MetaRequest::kRename: {
       const wire::Rename& rename = request.rename();
+      const auto moved = cache_.Name(InodeId{rename.parent()}, rename.name());
+      const auto replaced = cache_.Name(InodeId{rename.new_parent()}, rename.new_name());
+      // Two names of one file both stay.
+      const bool known = moved && Raw(*moved) != 0 && replaced && *replaced != *moved;
+      if (known && rename.flags() != kRenameExchange) {
+        keep(rename.parent(), rename.name(), 0);
+        return keep(rename.new_parent(), rename.new_name(), Raw(*moved));
+      }
       cache_.DropName(InodeId{rename.parent()}, rename.name());
       return cache_.DropName(InodeId{rename.new_parent()}, rename.new_name());
+    }
+    case wire::MetaRequest::kReadDirectory: {
+      const wire::ReadDirectory& read = request.read_directory();
+      if (granted.contains(read.inode())) cache_.KeepListing(read, reply);
+      return;
     }
     default:
       return;

@@ -238,9 +238,16 @@ asio::awaitable<Result<Opened>> Mount::Create(InodeId parent, std::string name, 
   create.set_truncate(open.truncate);
   create.set_writing(open.write);
   create.set_kill_set_ids(open.kill_set_ids);
+  create.set_untold(options_.caching);
   auto reply = co_await Ask(parent, std::move(request));
   if (!reply) co_return Fail(reply.error());
-  co_return AddOpen(reply->attributes(), open);
+  const InodeId inode{reply->attributes().inode()};
+  if (!reply->untold() || leases_.HoldsWrite(inode)) {
+    co_return AddOpen(reply->attributes(), open, reply->untold());
+  }
+  // The lease was recalled before this handle could be told with the answer to that.
+  open.truncate = false;
+  co_return co_await Open(inode, open, caller);
 }
 
 asio::awaitable<Result<Opened>> Mount::Open(InodeId inode, OpenMode open, Caller caller) {

@@ -222,6 +222,7 @@ void WriteBack::Answered(const wire::MetaRequest& request, wire::MetaReply& repl
     if (const FilePtr file = Find(InodeId{set.inode()})) file->fresh.attributes.Told(set);
   }
   if (reply.has_attributes()) Show(*reply.mutable_attributes());
+  for (wire::Attributes& changed : *reply.mutable_changed()) Show(changed);
   for (wire::Entry& entry : *reply.mutable_entries()) {
     if (entry.has_attributes()) Show(*entry.mutable_attributes());
   }

@@ -29,6 +29,15 @@ class Granter {
   // What the session has anyhow.
   void Held(InodeId inode) { Name(context_.leases.Find(session_, inode)); }
 
+  // What the session has anyhow of an inode that it has changed, and what that is like now.
+  void Changed(InodeId inode) {
+    const auto lease = context_.leases.Find(session_, inode);
+    Name(lease);
+    if (!lease || inode == InodeId{reply_.attributes().inode()}) return;
+    Result<wire::Attributes> attributes = context_.state.Attributes(inode);
+    if (attributes && attributes->links() != 0) *reply_.add_changed() = *std::move(attributes);
+  }
+
   // An inode with its attributes. While a cut of another session is pending, they are about to
   // change; what has no name is not cached by those who do not have it already.
   void Shown(const wire::Attributes& attributes, bool writing) {
@@ -114,7 +123,7 @@ void GrantForChange(Context& context, const wire::MetaRequest& request,
   if (!context.leases.Caches(SessionId{request.session()})) return;
   Granter granter(context, request, reply);
   if (reply.has_attributes()) granter.Shown(reply.attributes(), MayWrite(context, request));
-  for (const InodeId inode : touched) granter.Held(inode);
+  for (const InodeId inode : touched) granter.Changed(inode);
 }
 
 void KeepStandingLeases(Context& context, SessionId session, wire::MetaReply& reply) {

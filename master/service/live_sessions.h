@@ -24,6 +24,7 @@ struct LiveSession {
   bool given_up = false;            // the client knows that it has expired
   bool greeted = false;             // has the answer to its OpenSession on this connection
   uint32_t held = 0;                // requests of it that wait for something
+  uint64_t answers_wait_for = 0;    // the change that an answer to it waits for to be on the disk
 };
 
 // The sessions of the state machine that have not ended, with their time to live.

@@ -191,6 +191,18 @@ Result<void> ValidateChange(const wire::MetaRequest& request) {
   return {};
 }
 
+// A file that was opened under the write lease that its creation brings.
+void LeaveUntold(Context& context, const wire::MetaRequest& request, wire::MetaReply& reply) {
+  const uint64_t inode = reply.attributes().inode();
+  const auto lease = context.leases.Find(SessionId{request.session()}, InodeId{inode});
+  if (!request.create().untold() || !lease || lease->kind() != wire::LEASE_WRITE) return;
+  wire::Close close;
+  close.set_inode(inode);
+  close.set_writing(request.create().writing());
+  context.state.CloseInMemory(SessionId{request.session()}, close);
+  reply.set_untold(true);
+}
+
 // Applies the command as soon as no lease of another session and no pending cut is in its way.
 // `ticket` is as of WaitForOthers().
 asio::awaitable<Result<Outcome>> ApplyWhenFree(Context& context, std::shared_ptr<rpc::Peer> peer,
@@ -234,6 +246,7 @@ asio::awaitable<Result<wire::MetaReply>> ApplyChange(Context& context,
   // What a repeated answer shows may be outdated.
   if (applied && !outcome->replayed) {
     GrantForChange(context, command.meta(), outcome->touched, outcome->reply);
+    LeaveUntold(context, command.meta(), outcome->reply);
   }
   EndLeaseWait(context, ticket);
   // An error tells of the state as well.
@@ -247,6 +260,16 @@ asio::awaitable<Result<wire::MetaReply>> ApplyChange(Context& context,
   // Of a repeated answer too: after a reconnect the client says again that it holds the turn.
   if (appended) EndTurn(context, extended, session);
   co_return std::move(outcome->reply);
+}
+
+// Answers leave in the order in which they were found, also those that need not wait: what a client
+// keeps of one that shows less would take the place of what it has done since.
+uint64_t NeededInOrder(Context& context, SessionId id, const uint64_t needed, bool shows) {
+  LiveSession* session = context.sessions.Find(id);
+  if (session == nullptr) return needed;
+  const uint64_t in_order = std::max(needed, session->answers_wait_for);
+  if (shows) session->answers_wait_for = in_order;
+  return in_order;
 }
 
 }  // namespace
@@ -271,10 +294,12 @@ asio::awaitable<Result<wire::MetaReply>> HandleMeta(Context& context,
   // After a restart only those that cache are waited for.
   if (!caches) request.clear_keeps();
   request.clear_again();
+  const bool shows = !request.has_flush_names();
   uint64_t needed = 0;
   auto work = in_memory ? AnswerQuery(context, peer, std::move(request), timeout_ms, needed)
                         : ApplyChange(context, peer, std::move(request), timeout_ms, needed);
   Result<wire::MetaReply> reply = co_await std::move(work);
+  needed = NeededInOrder(context, id, needed, shows);
   if (needed > context.log.flushed()) {
     co_await context.log.WaitDurable(needed);
     if (reply) KeepStandingLeases(context, id, *reply);

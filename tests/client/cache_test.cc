@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "client/lease_cache.h"
 #include "tests/client/world.h"
 
 namespace ringfs::client {
@@ -360,6 +361,107 @@ TEST_F(CacheTest, TellsAMasterThatRestartedWhenNothingIsLeft) {
 
   slow_kernel = false;
   world.RunUntil([&] { return world.master.all_dropped == 2; });
+}
+
+// What is known of the names of one directory.
+class NamesTest : public testing::Test {
+ protected:
+  NamesTest() : background(io.get_executor()), leases(io.get_executor(), background, 100, Hooks()) {
+    wire::LeaseGrant grant;
+    grant.set_inode(Raw(kDirectory));
+    grant.set_kind(wire::LEASE_READ);
+    grant.set_number(1);
+    RINGFS_CHECK(leases.Take(grant));
+  }
+
+  LeaseHooks Hooks() {
+    LeaseHooks hooks;
+    hooks.wants_read = [](InodeId) { return true; };
+    hooks.dropped = [this](InodeId inode) { cache.Drop(inode); };
+    hooks.forget_in_kernel = [](InodeId, bool) -> asio::awaitable<void> { co_return; };
+    return hooks;
+  }
+  void List(uint64_t cookie, const std::vector<std::string>& names, bool end) {
+    wire::ReadDirectory asked;
+    asked.set_inode(Raw(kDirectory));
+    asked.set_cookie(cookie);
+    wire::MetaReply page;
+    for (const std::string& name : names) {
+      wire::Entry& entry = *page.add_entries();
+      entry.set_name(name);
+      entry.set_inode(10 + cookie);
+      entry.set_cookie(++cookie);
+    }
+    page.set_end(end);
+    cache.KeepListing(asked, page);
+  }
+  // 0: it is absent; nothing: not known.
+  std::optional<uint64_t> Find(const std::string& name) {
+    const auto found = cache.Name(kDirectory, name);
+    return found ? std::optional<uint64_t>(Raw(*found)) : std::nullopt;
+  }
+
+  static constexpr InodeId kDirectory{7};
+  static constexpr auto kNotKnown = std::optional<uint64_t>();
+  asio::io_context io;
+  Background background;
+  Leases leases;
+  LeaseCache cache{leases, 4};
+};
+
+TEST_F(NamesTest, ADirectoryJustMadeIsKnownToBeEmpty) {
+  EXPECT_EQ(Find("a"), kNotKnown);
+  cache.KeepEmpty(kDirectory);
+  EXPECT_EQ(Find("a"), 0u);
+
+  cache.KeepName(kDirectory, "a", InodeId{9});
+  EXPECT_EQ(Find("a"), 9u);
+  cache.KeepName(kDirectory, "a", InodeId{0});
+  EXPECT_EQ(Find("a"), 0u);
+  // Of these the master says more than that they are not there.
+  EXPECT_EQ(Find(".."), kNotKnown);
+  EXPECT_EQ(Find(std::string(256, 'x')), kNotKnown);
+}
+
+TEST_F(NamesTest, AListingFromBeginningToEndTellsWhatIsNotThere) {
+  List(0, {"a", "b"}, false);
+  EXPECT_EQ(Find("a"), 10u);
+  EXPECT_EQ(Find("c"), kNotKnown);
+  List(2, {"c"}, true);
+  EXPECT_EQ(Find("c"), 12u);
+  EXPECT_EQ(Find("d"), 0u);
+}
+
+TEST_F(NamesTest, AListingWithAGapTellsNothingOfTheRest) {
+  List(0, {"a"}, false);
+  List(2, {"c"}, true);
+  EXPECT_EQ(Find("d"), kNotKnown);
+}
+
+TEST_F(NamesTest, ANameThatIsDroppedIsNotTakenForAbsent) {
+  List(0, {"a"}, false);
+  cache.DropName(kDirectory, "a");
+  List(1, {"b"}, true);
+  EXPECT_EQ(Find("a"), kNotKnown);
+  cache.DropName(kDirectory, "b");
+  EXPECT_EQ(Find("b"), kNotKnown);
+  EXPECT_EQ(Find("c"), 0u);
+}
+
+TEST_F(NamesTest, ADirectoryOfMoreNamesThanMayBeKeptIsNotKnownAsAWhole) {
+  cache.KeepEmpty(kDirectory);
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    cache.KeepName(kDirectory, name, InodeId{9});
+  }
+  EXPECT_EQ(Find("x"), kNotKnown);
+  List(0, {"a", "b", "c", "d", "e", "f"}, true);
+  EXPECT_EQ(Find("x"), kNotKnown);
+}
+
+TEST_F(NamesTest, WithTheLeaseAllIsForgotten) {
+  cache.KeepEmpty(kDirectory);
+  leases.DropAll();
+  EXPECT_EQ(Find("a"), kNotKnown);
 }
 
 }  // namespace

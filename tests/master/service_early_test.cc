@@ -198,6 +198,64 @@ TEST_F(EarlyAnswersTest, AChangeOnTopOfWhatOthersDidWaitsForTheDisk) {
   EXPECT_NE(elsewhere->unflushed(), 0u);
 }
 
+TEST_F(EarlyAnswersTest, LeaveInTheOrderInWhichTheyWereFound) {
+  ASSERT_TRUE(other.Create("theirs"));
+  const auto mine = one.MakeDirectory("mine");
+  ASSERT_TRUE(mine);
+  ASSERT_TRUE(other.Create("more"));
+
+  // The first has to wait for what the other did, the second for nothing.
+  const auto root = one.StartMeta(one.GetAttributesRequest(1));
+  wire::MetaRequest create = one.Request();
+  create.set_keeps(true);
+  create.mutable_create()->set_parent(mine->attributes().inode());
+  create.mutable_create()->set_name("file");
+  bool after = false;
+  const auto created = one.StartMeta(create);
+  ASSERT_TRUE(master.RunUntil([&] {
+    after = root->has_value();
+    return created->has_value();
+  }));
+
+  EXPECT_TRUE(after);
+}
+
+TEST_F(EarlyAnswersTest, TellWhatTheDirectoryIsLikeNow) {
+  ASSERT_TRUE(one.Lookup(1, "file"));  // brings the lease
+  const auto made = one.MakeDirectory("directory");
+  ASSERT_TRUE(made);
+
+  ASSERT_EQ(made->changed().size(), 1);
+  EXPECT_EQ(made->changed(0).SerializeAsString(),
+            one.GetAttributes(1)->attributes().SerializeAsString());
+}
+
+TEST_F(EarlyAnswersTest, LeaveAFileOpenedUnderItsWriteLeaseUncounted) {
+  wire::MetaRequest request = one.Request();
+  request.mutable_create()->set_parent(1);
+  request.mutable_create()->set_name("file");
+  request.mutable_create()->set_mode(0644);
+  request.mutable_create()->set_writing(true);
+  request.mutable_create()->set_untold(true);
+  const auto made = one.Change(request);
+  ASSERT_TRUE(made);
+  const InodeId inode{made->attributes().inode()};
+  EXPECT_TRUE(made->untold());
+  EXPECT_EQ(LeaseIn(*made, Raw(inode)), wire::LEASE_WRITE);
+  EXPECT_FALSE(master.state().opens().IsOpen(inode));
+
+  // Without the lease it is counted.
+  request = other.Request();
+  request.mutable_create()->set_parent(1);
+  request.mutable_create()->set_name("plain");
+  request.mutable_create()->set_mode(0644);
+  request.mutable_create()->set_untold(true);
+  const auto plain = other.Change(request);
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->untold());
+  EXPECT_TRUE(master.state().opens().IsOpen(InodeId{plain->attributes().inode()}));
+}
+
 TEST_F(EarlyAnswersTest, FlushNamesBringsThemToTheDisk) {
   ASSERT_TRUE(one.Create("file"));
   wire::MetaRequest flush;
