@@ -79,11 +79,27 @@ void LeaseCache::KeepEmpty(InodeId directory) {
   if (known == nullptr) return;
   DropNames(*known);
   known->whole = true;
+  known->end = 0;
+}
+
+bool LeaseCache::EndsAt(InodeId directory, uint64_t cookie) const {
+  const Known* known = Find(directory);
+  return known != nullptr && known->end && cookie >= *known->end;
+}
+
+void LeaseCache::Grew(InodeId directory) {
+  const auto found = known_.find(directory);
+  if (found != known_.end()) found->second.end.reset();
 }
 
 void LeaseCache::KeepListing(const wire::ReadDirectory& asked, const wire::MetaReply& page) {
   Known* known = UnderLease(InodeId{asked.inode()});
-  if (known == nullptr || known->whole) return;
+  if (known == nullptr) return;
+  if (page.end()) {
+    const int count = page.entries().size();
+    known->end = count == 0 ? asked.cookie() : page.entries(count - 1).cookie();
+  }
+  if (known->whole) return;
   if (asked.cookie() == 0) {
     known->listing = true;
   } else if (!known->listing || asked.cookie() != known->listed_to) {

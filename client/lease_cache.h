@@ -40,6 +40,11 @@ class LeaseCache {
   // A page of a listing.
   void KeepListing(const wire::ReadDirectory& asked, const wire::MetaReply& page);
 
+  // Nothing comes behind this cookie in a listing.
+  bool EndsAt(InodeId directory, uint64_t cookie) const;
+  // A name has come to be in the directory, behind all others.
+  void Grew(InodeId directory);
+
   void DropAttributes(InodeId inode);
   void DropName(InodeId parent, const std::string& name);
   // All that is known of it.
@@ -53,6 +58,7 @@ class LeaseCache {
     bool whole = false;        // all names are known
     bool listing = false;      // all up to `listed_to` are
     uint64_t listed_to = 0;    // a cookie
+    std::optional<uint64_t> end;  // the cookie behind which a listing has nothing
   };
   // In a directory that is known as a whole: a name that is not.
   static constexpr InodeId kUnknown{UINT64_MAX};

@@ -88,6 +88,10 @@ bool Mount::KeepsPages(InodeId inode) const {
 }
 
 asio::awaitable<void> Mount::ForgetPages(InodeId inode, bool pages) {
+  // There is nothing in a directory that was removed, and the kernel gives its names out no more: to
+  // make it forget them would cost it the names of all other directories.
+  const wire::Attributes* removed = removed_.Find(inode);
+  if (removed != nullptr && S_ISDIR(removed->mode())) co_return;
   if (forget_) co_await forget_(inode, pages);
 }
 
@@ -191,20 +195,27 @@ void Mount::KeepNames(const wire::MetaRequest& request, const std::unordered_set
     }
   };
   const uint64_t inode = reply.attributes().inode();
+  // Under its own lease: another session that moves it wants that back.
+  auto keep_parent = [&](uint64_t parent) {
+    if (S_ISDIR(reply.attributes().mode())) keep(inode, "..", parent);
+  };
   switch (request.operation_case()) {
     case wire::MetaRequest::kLookup: {
       const std::string& name = request.lookup().name();
-      if (name != "." && name != "..") {
-        keep(request.lookup().parent(), name, reply.absent() ? 0 : inode);
-      }
-      return;
+      if (name == ".") return;
+      if (name != "..") keep_parent(request.lookup().parent());
+      return keep(request.lookup().parent(), name, reply.absent() ? 0 : inode);
     }
     case wire::MetaRequest::kCreate:
+      cache_.Grew(InodeId{request.create().parent()});
       return keep(request.create().parent(), request.create().name(), inode);
     case wire::MetaRequest::kMakeNode:
       if (S_ISDIR(reply.attributes().mode())) cache_.KeepEmpty(InodeId{inode});
+      keep_parent(request.make_node().parent());
+      cache_.Grew(InodeId{request.make_node().parent()});
       return keep(request.make_node().parent(), request.make_node().name(), inode);
     case wire::MetaRequest::kLink:
+      cache_.Grew(InodeId{request.link().parent()});
       return keep(request.link().parent(), request.link().name(), inode);
     case wire::MetaRequest::kUnlink:
       return keep(request.unlink().parent(), request.unlink().name(), 0);
@@ -212,6 +223,8 @@ void Mount::KeepNames(const wire::MetaRequest& request, const std::unordered_set
       return keep(request.remove_directory().parent(), request.remove_directory().name(), 0);
     case wire::MetaRequest::kRename: {
       const wire::Rename& rename = request.rename();
+      cache_.Grew(InodeId{rename.new_parent()});
+      for (const uint64_t moved : reply.touched()) cache_.DropName(InodeId{moved}, "..");
       const auto moved = cache_.Name(InodeId{rename.parent()}, rename.name());
       const auto replaced = cache_.Name(InodeId{rename.new_parent()}, rename.new_name());
       // Two names of one file both stay.

@@ -165,13 +165,18 @@ asio::awaitable<Result<void>> Mount::Rename(InodeId parent, std::string name, In
 asio::awaitable<Result<wire::MetaReply>> Mount::ReadDirectory(InodeId inode, uint64_t cookie,
                                                               uint32_t max_entries,
                                                               bool attributes) {
+  if (KeepNs() > 0 && cache_.EndsAt(inode, cookie)) {
+    wire::MetaReply end;
+    end.set_end(true);
+    co_return end;
+  }
   wire::MetaRequest request;
   wire::ReadDirectory& read = *request.mutable_read_directory();
   read.set_inode(Raw(inode));
   read.set_cookie(cookie);
   read.set_max_entries(max_entries);
   read.set_attributes(attributes);
-  return Ask(inode, std::move(request));
+  co_return co_await Ask(inode, std::move(request));
 }
 
 asio::awaitable<Result<void>> Mount::SetXattr(InodeId inode, std::string name, std::string value,
@@ -190,9 +195,8 @@ asio::awaitable<Result<void>> Mount::SetXattr(InodeId inode, std::string name, s
 
 asio::awaitable<Result<std::string>> Mount::GetXattr(InodeId inode, std::string name) {
   const wire::Attributes* kept = Kept(inode);
-  if (kept != nullptr && !kept->has_acl() && name == "system.posix_acl_access") {
-    co_return Fail(Errc::kNoAttribute);
-  }
+  const bool no_acl = kept != nullptr && !kept->has_acl() && name == "system.posix_acl_access";
+  if (no_acl || (kept != nullptr && kept->plain())) co_return Fail(Errc::kNoAttribute);
   wire::MetaRequest request;
   request.mutable_get_xattr()->set_inode(Raw(inode));
   request.mutable_get_xattr()->set_name(std::move(name));
@@ -202,6 +206,8 @@ asio::awaitable<Result<std::string>> Mount::GetXattr(InodeId inode, std::string 
 }
 
 asio::awaitable<Result<std::vector<std::string>>> Mount::ListXattrs(InodeId inode) {
+  const wire::Attributes* kept = Kept(inode);
+  if (kept != nullptr && kept->plain()) co_return std::vector<std::string>();
   wire::MetaRequest request;
   request.mutable_list_xattrs()->set_inode(Raw(inode));
   auto reply = co_await Ask(inode, std::move(request));

@@ -50,7 +50,12 @@ asio::awaitable<void> ReadDirectoryAsync(Mount& mount, Reply reply, InodeId inod
   }
   if (offset == 1) {
     uint64_t parent = Raw(inode);
-    if (inode != mount.filesystem.root()) {
+    const std::optional<InodeId> kept = mount.filesystem.KeptName(inode, "..");
+    if (inode == mount.filesystem.root()) {
+      // Above it there is nothing, whatever part of the filesystem is mounted.
+    } else if (kept && Raw(*kept) != 0) {
+      parent = Raw(*kept);
+    } else {
       auto up = co_await mount.filesystem.Lookup(inode, "..", client::Caller());
       if (up) parent = up->inode();  // else the directory has been removed: it has no parent
     }

@@ -88,7 +88,7 @@ bool CommandLog::MayTellNow(const wire::Command& command, const Outcome& outcome
   const wire::MetaRequest& request = command.meta();
   if (!request.keeps() || outcome.error != Errc::kOk || outcome.replayed) return false;
   // Whether a directory may move depends on directories that are not touched.
-  if (outcome.moved_directory || outcome.reply.set_lock().queued()) return false;
+  if (outcome.moved_directory) return false;
   if (state_.applied() - durable_ >= kMostUnflushed) return false;
   return unflushed_.NeededFor(SessionId{request.session()}, touched) <= durable_;
 }
@@ -106,9 +106,20 @@ void CommandLog::Note(const wire::Command& command, Outcome& outcome) {
   const SessionId told{outcome.tell_now ? command.meta().session() : 0};
   unflushed_.Add(state_.applied(), told, touched);
   if (outcome.tell_now && told_now_ != nullptr) told_now_->Add();
+  if (outcome.tell_now) TellOwnGrants(told, outcome.events);
   // Others wait for a grant.
   if (!outcome.tell_now || !outcome.events.grants.empty()) return GatherThenCommit();
   GatherForAWhile();
+}
+
+// It says again what has ended the wait, and, unless the disk has it, the wait.
+void CommandLog::TellOwnGrants(SessionId session, Events& events) {
+  const auto own = std::ranges::stable_partition(events.grants, [&](const wire::GrantPush& grant) {
+    return SessionId{grant.session()} != session;
+  });
+  if (own.empty()) return;
+  listener_->Granted({own.begin(), own.end()});
+  events.grants.erase(own.begin(), own.end());
 }
 
 void CommandLog::GatherForAWhile() {

@@ -34,6 +34,8 @@ class CommandLog {
     virtual ~Listener() = default;
     // At once, with each command that was applied.
     virtual void Applied(const Events& events) = 0;
+    // A session that keeps its changes has ended waits of its own by one of them.
+    virtual void Granted(const std::vector<wire::GrantPush>& grants) = 0;
     // When a group is on the disk, after the replies that waited for it: what it made known.
     virtual void Durable(const Events& events) = 0;
     // The disk has failed: nothing is answered any more, the program has to end.
@@ -87,6 +89,7 @@ class CommandLog {
   bool MayTellNow(const wire::Command& command, const Outcome& outcome,
                   const std::vector<InodeId>& touched) const;
   void Note(const wire::Command& command, Outcome& outcome);
+  void TellOwnGrants(SessionId session, Events& events);
   void GatherForAWhile();
   void GatherThenCommit();
   void CommitGroup();

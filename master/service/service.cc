@@ -184,12 +184,16 @@ void MasterService::Applied(const Events& events) {
   for (const InodeId inode : events.cuts_settled) context_.cuts.Notify(inode);
 }
 
-void MasterService::Durable(const Events& events) {
-  for (const wire::GrantPush& grant : events.grants) {
+void MasterService::Granted(const std::vector<wire::GrantPush>& grants) {
+  for (const wire::GrantPush& grant : grants) {
     // A session that is not connected asks with LockStatus when it is back.
     const LiveSession* session = context_.sessions.Find(SessionId{grant.session()});
     if (session != nullptr && session->peer) session->peer->Push(wire::MASTER_PUSH_GRANT, grant);
   }
+}
+
+void MasterService::Durable(const Events& events) {
+  Granted(events.grants);
   if (events.map_changed) {
     wire::MapPush push;
     push.set_epoch(context_.log.durable_epoch());

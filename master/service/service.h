@@ -50,6 +50,7 @@ class MasterService final : public rpc::Service, private CommandLog::Listener {
   asio::awaitable<Result<rpc::Reply>> HandleAdmin(rpc::Call call);
 
   void Applied(const Events& events) override;
+  void Granted(const std::vector<wire::GrantPush>& grants) override;
   void Durable(const Events& events) override;
   void DiskFailed(const Error& error) override;
 

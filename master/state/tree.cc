@@ -18,7 +18,10 @@ Result<wire::InodeRecord> Tree::Get(uint64_t inode) const {
   Result<std::optional<std::string>> bytes = overlay_.Get(InodeKey(inode));
   if (!bytes) return Fail(bytes.error());
   if (!*bytes) return Fail(Errc::kStale, "no inode " + std::to_string(inode));
-  return ParseRecord<wire::InodeRecord>(**bytes, "inode");
+  Result<wire::InodeRecord> record = ParseRecord<wire::InodeRecord>(**bytes, "inode");
+  // A program that does not know the field may have written the record.
+  if (record) record->mutable_attributes()->set_plain(record->xattr_bytes() == 0);
+  return record;
 }
 
 Result<wire::InodeRecord> Tree::GetDirectory(uint64_t inode) const {
@@ -68,6 +71,7 @@ wire::InodeRecord Tree::New(uint32_t mode, int64_t now_ns) {
   attributes.set_inode(NextInode());
   counters_.set_inodes(counters_.inodes() + 1);
   attributes.set_mode(mode);
+  attributes.set_plain(true);
   attributes.set_links(1);
   attributes.set_atime_ns(now_ns);
   attributes.set_mtime_ns(now_ns);
@@ -213,12 +217,14 @@ void Tree::SetXattr(wire::InodeRecord& record, std::string_view name, std::strin
     record.set_xattr_bytes(record.xattr_bytes() + name.size() + value.size());
     record.set_xattr_names(record.xattr_names() + name.size() + 1);
   }
+  record.mutable_attributes()->set_plain(false);
   overlay_.Put(XattrKey(record.attributes().inode(), name), std::string(value));
 }
 
 void Tree::RemoveXattr(wire::InodeRecord& record, std::string_view name, size_t value_size) {
   record.set_xattr_bytes(record.xattr_bytes() - name.size() - value_size);
   record.set_xattr_names(record.xattr_names() - name.size() - 1);
+  record.mutable_attributes()->set_plain(record.xattr_bytes() == 0);
   overlay_.Delete(XattrKey(record.attributes().inode(), name));
 }
 

@@ -68,6 +68,29 @@ TEST_F(CacheTest, AsksOnceForWhatNobodyChanges) {
   EXPECT_GT(world.fs->KeepNs(), 0);
 }
 
+TEST_F(CacheTest, AsksForNoExtendedAttributesOfWhatHasNone) {
+  const Opened file = world.Create("a");
+  world.master.files.at(Raw(Of(file))).set_plain(true);
+  const Opened plain = world.Create("a");
+  const int before = Asked();
+
+  EXPECT_EQ(world.Await(world.fs->GetXattr(Of(plain), "security.capability")).code(),
+            Errc::kNoAttribute);
+  EXPECT_TRUE(world.Await(world.fs->ListXattrs(Of(plain)))->empty());
+  EXPECT_EQ(Asked(), before);
+}
+
+TEST_F(CacheTest, MakesTheKernelForgetNoNamesForADirectoryThatIsGone) {
+  const Opened file = world.Create("a");
+  world.master.files.at(Raw(Of(file))).set_mode(S_IFDIR | 0755);
+  world.master.removed = Raw(Of(file));
+  ASSERT_TRUE(world.Await(world.fs->Unlink(kRootInode, "a", {})));
+
+  Recall(Of(file));
+
+  EXPECT_TRUE(forgotten.empty());
+}
+
 TEST_F(CacheTest, KeepsThatANameIsAbsentUntilItIsMade) {
   EXPECT_EQ(world.Await(world.fs->Lookup(kRootInode, "a", {})).code(), Errc::kNotFound);
   EXPECT_EQ(world.Await(world.fs->Lookup(kRootInode, "a", {})).code(), Errc::kNotFound);
@@ -446,6 +469,20 @@ TEST_F(NamesTest, ANameThatIsDroppedIsNotTakenForAbsent) {
   cache.DropName(kDirectory, "b");
   EXPECT_EQ(Find("b"), kNotKnown);
   EXPECT_EQ(Find("c"), 0u);
+}
+
+TEST_F(NamesTest, AListingIsNotAskedForBehindItsEnd) {
+  EXPECT_FALSE(cache.EndsAt(kDirectory, 0));
+  List(0, {"a", "b"}, true);
+  EXPECT_FALSE(cache.EndsAt(kDirectory, 1));
+  EXPECT_TRUE(cache.EndsAt(kDirectory, 2));
+  List(2, {}, true);
+  EXPECT_TRUE(cache.EndsAt(kDirectory, 2));
+  cache.Grew(kDirectory);
+  EXPECT_FALSE(cache.EndsAt(kDirectory, 2));
+
+  cache.KeepEmpty(kDirectory);
+  EXPECT_TRUE(cache.EndsAt(kDirectory, 0));
 }
 
 TEST_F(NamesTest, ADirectoryOfMoreNamesThanMayBeKeptIsNotKnownAsAWhole) {

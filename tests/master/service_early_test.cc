@@ -344,6 +344,39 @@ TEST_F(EarlyAnswersTest, AnUnlockReachesTheDiskBeforeOthersHaveTheLock) {
   EXPECT_GT(taken->flushed(), freed->unflushed());
 }
 
+TEST_F(EarlyAnswersTest, AWaitThatTheSessionEndsItselfEndsAtOnce) {
+  const uint64_t file = one.Create("file")->attributes().inode();
+  ASSERT_TRUE(one.Flock(file, wire::LOCK_EXCLUSIVE));
+  wire::MetaRequest wait = one.Request();
+  wire::SetLock& lock = *wait.mutable_set_lock();
+  lock.set_inode(file);
+  lock.set_kind(wire::LOCK_FLOCK);
+  lock.set_type(wire::LOCK_EXCLUSIVE);
+  lock.set_owner(2);
+  lock.set_last((uint64_t{1} << 63) - 1);
+  lock.set_wait(true);
+  lock.set_waiter(7);
+  const auto queued = one.Change(wait);
+  ASSERT_TRUE(queued && queued->set_lock().queued());
+  EXPECT_NE(queued->unflushed(), 0u);
+
+  const auto freed = one.Flock(file, wire::LOCK_UNLOCK);
+  ASSERT_TRUE(freed);
+  EXPECT_EQ(one.TakePush<wire::GrantPush>(wire::MASTER_PUSH_GRANT).waiter(), 7u);
+  EXPECT_LT(one.KeepAlive()->flushed(), freed->unflushed());
+
+  // And it has the lock, not another, when all of that was lost.
+  master.Crash();
+  ASSERT_TRUE(one.ComeBack());
+  ASSERT_TRUE(other.ComeBack());
+  EXPECT_EQ(other.Flock(file, wire::LOCK_SHARED).code(), Errc::kWouldBlock);
+  wire::MetaRequest unlock = one.Request();
+  *unlock.mutable_set_lock() = lock;
+  unlock.mutable_set_lock()->set_type(wire::LOCK_UNLOCK);
+  ASSERT_TRUE(one.Meta(unlock));
+  EXPECT_TRUE(other.Flock(file, wire::LOCK_SHARED));
+}
+
 TEST_F(EarlyAnswersTest, DirectoriesThatMoveWaitForTheDisk) {
   const uint64_t into = one.MakeDirectory("into")->attributes().inode();
   ASSERT_TRUE(one.MakeDirectory("moved"));

@@ -158,7 +158,7 @@ Result<wire::MetaReply> FakeMaster::Apply(const wire::MetaRequest& request) {
       return Create(request.create());
     case Operation::kUnlink:
       if (names.erase(request.unlink().name()) == 0) return Fail(Errc::kNotFound);
-      return wire::MetaReply();
+      return removed == 0 ? wire::MetaReply() : ReplyWith(removed);
     case Operation::kClose:
     case Operation::kAbortAppend:
     case Operation::kFlushNames:

@@ -74,6 +74,8 @@ class FakeMaster final : public rpc::Service {
   // Changes that the client keeps are answered with a number; all are on the disk at `flushed`.
   bool answers_early = false;
   uint64_t flushed = 0;
+  uint64_t removed = 0;  // an inode that an unlink takes the last name of
+
 
   // How often an operation was asked for.
   int Count(wire::MetaRequest::OperationCase operation) const;
