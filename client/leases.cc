@@ -10,6 +10,9 @@ namespace {
 
 // Of the bound: given back together when it is passed.
 constexpr size_t kGivenBackShare = 64;
+// Leases of what was removed go back together: so many, or after so long.
+constexpr size_t kAnswersAtOnce = 64;
+constexpr int64_t kSendLaterMs = 20;
 
 }  // namespace
 
@@ -109,6 +112,22 @@ void Leases::GiveBackRead(InodeId inode) {
   const auto found = leases_.find(inode);
   if (found == leases_.end() || found->second.going) return;
   if (found->second.kind == wire::LEASE_READ) Begin(inode, found->second, wire::LEASE_NONE);
+}
+
+void Leases::GiveBackRemoved(InodeId inode) {
+  const auto found = leases_.find(inode);
+  if (found == leases_.end() || found->second.going) return;
+  hooks_.dropped(inode);
+  AddAnswer(inode, found->second.number, wire::LEASE_NONE);
+  Remove(found);
+  if (answers_.size() >= kAnswersAtOnce) return StartSending();
+  if (!std::exchange(sending_later_, true)) background_.Start(SendLater(), "leases of what is gone");
+}
+
+asio::awaitable<void> Leases::SendLater() {
+  co_await background_.SleepMs(kSendLaterMs);
+  sending_later_ = false;
+  StartSending();
 }
 
 void Leases::Begin(InodeId inode, Lease& lease, wire::LeaseKind keep) {
@@ -232,12 +251,16 @@ std::vector<InodeId> Leases::Writing() const {
 // --- answers
 
 void Leases::Answer(InodeId inode, uint64_t number, wire::LeaseKind kept) {
+  AddAnswer(inode, number, kept);
+  StartSending();
+}
+
+void Leases::AddAnswer(InodeId inode, uint64_t number, wire::LeaseKind kept) {
   wire::LeaseAnswer& answer = answers_.emplace_back();
   answer.set_inode(Raw(inode));
   answer.set_number(number);
   answer.set_kept(kept);
   if (kept != wire::LEASE_WRITE) hooks_.tell_opens(answer);
-  StartSending();
 }
 
 void Leases::StartSending() {

@@ -81,6 +81,9 @@ class Leases {
 
   // A read lease that is not wanted any more is given back.
   void GiveBackRead(InodeId inode);
+  // An inode that has lost its last name and that nobody here has open: its lease is given back, soon
+  // and with others. The kernel drops it by itself.
+  void GiveBackRemoved(InodeId inode);
   // The kernel is still made to forget what goes with leases that were dropped at once.
   bool IsForgetting() const { return forgetting_ > 0; }
 
@@ -104,8 +107,10 @@ class Leases {
   void Remove(Table::iterator lease);
   asio::awaitable<void> ForgetInKernel(std::vector<InodeId> inodes);
   void Answer(InodeId inode, uint64_t number, wire::LeaseKind kept);
+  void AddAnswer(InodeId inode, uint64_t number, wire::LeaseKind kept);
   bool HasToTellAllDropped() const { return owes_all_dropped_ && forgetting_ == 0; }
   void StartSending();
+  asio::awaitable<void> SendLater();
   asio::awaitable<void> SendAnswers();
   void GiveBackOldest();
 
@@ -120,6 +125,7 @@ class Leases {
   std::vector<wire::LeaseAnswer> answers_;  // to be sent
   bool owes_all_dropped_ = false;           // to this run of the master
   bool sending_ = false;
+  bool sending_later_ = false;
   uint64_t connections_ = 0;
   Event changed_;
 };

@@ -131,6 +131,7 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<wire::Attributes>> AskAttributes(InodeId inode, wire::MetaRequest request);
   // Sends a request that takes a name away, and remembers what has lost its last one by it.
   asio::awaitable<Result<void>> Remove(InodeId parent, wire::MetaRequest request);
+  void Removed(const wire::Attributes& attributes);
   asio::awaitable<Result<void>> Tell(InodeId inode, wire::MetaRequest request);
   // A handle to be changed through. kBadDescriptor, kFenced.
   Result<std::shared_ptr<Handle>> UseToWrite(HandleId id) const;

@@ -125,8 +125,19 @@ asio::awaitable<Result<wire::Attributes>> Mount::Link(InodeId inode, InodeId par
 asio::awaitable<Result<void>> Mount::Remove(InodeId parent, wire::MetaRequest request) {
   auto reply = co_await Ask(parent, std::move(request));
   if (!reply) co_return Fail(reply.error());
-  if (reply->has_attributes()) removed_.Remember(reply->attributes());
+  if (reply->has_attributes()) Removed(reply->attributes());
   co_return Result<void>();
+}
+
+// It has lost its last name.
+void Mount::Removed(const wire::Attributes& attributes) {
+  removed_.Remember(attributes);
+  const InodeId inode{attributes.inode()};
+  const std::shared_ptr<Inode> file = files_.Find(inode);
+  if (file && (file->readers > 0 || file->writers > 0)) return;
+  // Nobody can read any more what was held back.
+  if (file && !write_back_.Discard(inode)) return;
+  leases_.GiveBackRemoved(inode);
 }
 
 asio::awaitable<Result<void>> Mount::Unlink(InodeId parent, std::string name, Caller caller) {

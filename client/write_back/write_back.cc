@@ -404,6 +404,15 @@ asio::awaitable<void> WriteBack::Age() {
   aging_ = false;
 }
 
+bool WriteBack::Discard(InodeId inode) {
+  const FilePtr file = Find(inode);
+  if (!file) return true;
+  if (file->started || !file->turn.idle()) return false;
+  file->fresh = Held();
+  Recount(file);
+  return true;
+}
+
 void WriteBack::Drop() {
   for (const auto& [inode, file] : files_) {
     const uint64_t bytes = BytesOf(file->flushing.ranges) + BytesOf(file->fresh.ranges);

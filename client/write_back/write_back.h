@@ -142,6 +142,8 @@ class WriteBack {
   void FlushSoon(InodeId inode);
   // The session has expired: drops everything, and logs it.
   void Drop();
+  // Nobody will see the file again: what is held back of it goes. False: it is being flushed.
+  bool Discard(InodeId inode);
 
  private:
   using FilePtr = std::shared_ptr<File>;

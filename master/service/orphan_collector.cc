@@ -14,7 +14,8 @@ constexpr size_t kCollectedAtOnce = 1024;
 
 void OrphanCollector::Add(const std::vector<InodeId>& orphaned) {
   // Before Open() they are in the state, where the scan finds them.
-  if (open_) known_.insert(orphaned.begin(), orphaned.end());
+  if (!open_) return;
+  for (const InodeId inode : orphaned) known_.emplace(inode, false);
 }
 
 void OrphanCollector::Open() {
@@ -26,9 +27,11 @@ void OrphanCollector::Collect(Context& context) {
   if (!open_ || (scanning_ && !Scan(context.state))) return;
   wire::Command command;
   std::vector<InodeId> collected;
-  for (const InodeId inode : known_) {
+  for (auto& [inode, seen] : known_) {
     if (context.state.opens().IsOpen(inode)) continue;
     if (context.leases.IsLeased(inode)) {
+      // Who has removed it gives its lease back by itself.
+      if (!std::exchange(seen, true)) continue;
       context.leases.RecallAll(inode, context.clock.MonotonicNs());
       continue;
     }
@@ -52,7 +55,7 @@ bool OrphanCollector::Scan(const StateMachine& state) {
     spdlog::error("the inodes without a name cannot be read: {}", found.error().ToString());
     return false;
   }
-  known_.insert(found->begin(), found->end());
+  for (const InodeId inode : *found) known_.emplace(inode, false);
   scanning_ = found->size() == kCollectedAtOnce;
   if (!found->empty()) scanned_ = found->back();
   return true;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <set>
+#include <map>
 #include <vector>
 
 #include "common/ids.h"
@@ -29,7 +29,7 @@ class OrphanCollector {
   bool open_ = false;
   bool scanning_ = false;    // through the orphans of the state
   InodeId scanned_{0};       // up to here
-  std::set<InodeId> known_;  // orphans, most of them open
+  std::map<InodeId, bool> known_;  // true: it was looked at before  // orphans, most of them open
 };
 
 }  // namespace ringfs::master

@@ -80,6 +80,36 @@ TEST_F(CacheTest, AsksForNoExtendedAttributesOfWhatHasNone) {
   EXPECT_EQ(Asked(), before);
 }
 
+TEST_F(CacheTest, GivesTheLeaseOfAFileBackThatItRemoved) {
+  const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Write(file.handle, 0, "held back"));
+  ASSERT_TRUE(world.Await(world.fs->Release(file.handle, {})));
+  world.master.removed = Raw(Of(file));
+
+  ASSERT_TRUE(world.Await(world.fs->Unlink(kRootInode, "a", {})));
+
+  world.RunUntil([&] { return !world.master.lease_answers.empty(); });
+  EXPECT_EQ(world.master.lease_answers.back().inode(), Raw(Of(file)));
+  EXPECT_EQ(world.master.lease_answers.back().kept(), wire::LEASE_NONE);
+  EXPECT_TRUE(forgotten.empty());
+  // Nobody can read what was held back.
+  EXPECT_TRUE(world.Await(world.fs->SyncAll()));
+  EXPECT_EQ(Stored(file), "");
+}
+
+TEST_F(CacheTest, KeepsTheLeaseOfAFileThatItRemovedAndHasOpen) {
+  const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Write(file.handle, 0, "held back"));
+  world.master.removed = Raw(Of(file));
+
+  ASSERT_TRUE(world.Await(world.fs->Unlink(kRootInode, "a", {})));
+  EXPECT_EQ(world.Read(file.handle, 0, 100), "held back");
+  EXPECT_TRUE(world.Await(world.fs->SyncAll()));
+
+  EXPECT_TRUE(world.master.lease_answers.empty());
+  EXPECT_EQ(Stored(file), "held back");
+}
+
 TEST_F(CacheTest, MakesTheKernelForgetNoNamesForADirectoryThatIsGone) {
   const Opened file = world.Create("a");
   world.master.files.at(Raw(Of(file))).set_mode(S_IFDIR | 0755);
