@@ -9,6 +9,9 @@ namespace ringfs::client {
 namespace {
 
 constexpr int64_t kLastSyncTimeoutMs = 30'000;
+// Of small files that were written here, in memory.
+constexpr size_t kRecentBytes = 16 << 20;
+constexpr size_t kRecentFileBytes = 128 << 10;
 // Names of directories that are kept, by the leases that may be.
 constexpr size_t kNamesALease = 2;
 
@@ -32,6 +35,7 @@ Mount::Mount(asio::any_io_executor executor, Options options)
       leases_(executor, background_, options_.max_leases, HooksOfLeases()),
       cache_(leases_, options_.max_leases * kNamesALease),
       write_back_(executor, clock_, background_, LimitsOfWriteBack(), HooksOfWriteBack()),
+      recent_(kRecentBytes, kRecentFileBytes),
       overwritten_(executor),
       dropped_(executor) {}
 

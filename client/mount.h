@@ -19,6 +19,7 @@
 #include "client/master_link.h"
 #include "client/open_files.h"
 #include "client/removed_inodes.h"
+#include "client/write_back/recent_writes.h"
 #include "client/write_back/write_back.h"
 #include "common/clock.h"
 
@@ -123,6 +124,9 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<std::vector<Buffer>>> ReadSome(std::shared_ptr<Handle> handle,
                                                         uint64_t offset, size_t size);
   asio::awaitable<Result<uint64_t>> WriteSome(std::shared_ptr<Handle> handle, FileChange change);
+  ContentState StateOf(const wire::Attributes& attributes) const;
+  // A change of bytes that is not held back. The passage is kept until it is made.
+  asio::awaitable<Result<WriteBack::Passage>> Pass(std::shared_ptr<Inode> inode, Deadline deadline);
   bool MayOverwrite(const Handle& handle, const FileChange& change) const;
   asio::awaitable<Result<uint64_t>> Overwrite(std::shared_ptr<Handle> handle, FileChange change);
   Deadline NewDeadline() const { return Deadline(clock_, options_.timeout_ms); }
@@ -167,6 +171,7 @@ class Mount final : public Filesystem {
   Leases leases_;
   LeaseCache cache_;
   WriteBack write_back_;
+  RecentWrites recent_;
   ForgetInKernel forget_;
   // Inodes of which the kernel may have pages without a lease, until they are dropped; true: and
   // once more.

@@ -69,6 +69,11 @@ WriteBackHooks Mount::HooksOfWriteBack() {
   hooks.store = [this](std::shared_ptr<Inode> inode, HeldChange change, Deadline deadline) {
     return io_.Store(std::move(inode), std::move(change), deadline);
   };
+  hooks.stored = [this](const std::shared_ptr<Inode>& inode, const std::vector<FilePiece>& pieces) {
+    if (inode->passages == 0 && inode->overwrites == 0) {
+      recent_.Stored(inode->id, StateOf(inode->known), pieces);
+    }
+  };
   hooks.space = [this] { return StatFs(link_.root()); };
   return hooks;
 }
@@ -128,6 +133,16 @@ bool Mount::MayAskForPages(const Handle& handle) const {
          KeepNs() > 0;
 }
 
+ContentState Mount::StateOf(const wire::Attributes& attributes) const {
+  return {leases_.Number(InodeId{attributes.inode()}), attributes.data(), attributes.generation()};
+}
+
+asio::awaitable<Result<WriteBack::Passage>> Mount::Pass(std::shared_ptr<Inode> inode,
+                                                        Deadline deadline) {
+  recent_.Drop(inode->id);
+  return write_back_.Pass(std::move(inode), deadline);
+}
+
 asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLease(
     std::shared_ptr<Handle> handle, uint64_t offset, size_t size) {
   using Found = std::optional<std::vector<Buffer>>;
@@ -149,6 +164,12 @@ asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLeas
   const wire::Attributes attributes = *kept;
   // What is held back now may have been stored when the blocks are read: it lies over them, too.
   const std::vector<FilePiece> held = write_back_.Within(inode, offset, size);
+  const uint64_t end = std::max(offset, std::min(offset + size, attributes.size()));
+  if (auto recent = recent_.Find(inode, StateOf(attributes), offset, end)) {
+    handle->last_read = attributes;
+    handle->pages_may_stay = !dropping_.contains(inode);
+    co_return Found(Overlaid(offset, *std::move(recent), held));
+  }
   auto read = co_await io_.ReadAs(attributes, offset, size, NewDeadline());
   if (!leases_.IsStillThere(inode, lease)) co_return Found();
   // A change of this mount may have cut the content meanwhile.

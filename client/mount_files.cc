@@ -146,7 +146,7 @@ asio::awaitable<Result<uint64_t>> Mount::WriteSome(std::shared_ptr<Handle> handl
   }
   if (MayOverwrite(*handle, change)) co_return co_await Overwrite(handle, std::move(change));
   const uint64_t lease = leases_.Number(inode);
-  auto passage = co_await write_back_.Pass(handle->inode, deadline);
+  auto passage = co_await Pass(handle->inode, deadline);
   if (!passage) co_return Fail(passage.error());
   auto put = co_await Put(handle, std::move(change));
   handle->pages_may_stay = lease != 0 && lease == leases_.Number(inode);
@@ -169,6 +169,7 @@ asio::awaitable<Result<uint64_t>> Mount::Overwrite(std::shared_ptr<Handle> handl
   const uint64_t offset = change.offset;
   const std::shared_ptr<Inode> inode = handle->inode;
   handle->wrote = true;
+  recent_.Drop(inode->id);
   ++handle->writes_in_flight;
   ++inode->overwrites;
   wire::Attributes now = *Kept(inode->id);
@@ -269,7 +270,7 @@ asio::awaitable<Result<void>> Mount::Fallocate(HandleId id, int mode, uint64_t o
   change.offset = offset;
   change.length = length;
   change.keep_size = keep != 0;
-  auto passage = co_await write_back_.Pass((*handle)->inode, NewDeadline());
+  auto passage = co_await Pass((*handle)->inode, NewDeadline());
   if (!passage) co_return Fail(passage.error());
   auto put = co_await Put(*handle, std::move(change));
   auto result = put ? Result<void>() : Result<void>(Fail(put.error()));

@@ -76,7 +76,7 @@ asio::awaitable<Result<wire::Attributes>> Mount::SetAttributes(InodeId inode,
     if (!turn) co_return Fail(turn.error());
     co_return co_await AskAttributes(inode, std::move(request));
   }
-  auto passage = co_await write_back_.Pass(files_.Get(inode), deadline);
+  auto passage = co_await Pass(files_.Get(inode), deadline);
   if (!passage) co_return Fail(passage.error());
   auto resized = co_await io_.Resize(std::move(request), deadline);
   co_return Reported("truncate", inode, std::move(resized));
@@ -274,7 +274,7 @@ asio::awaitable<Result<Opened>> Mount::Open(InodeId inode, OpenMode open, Caller
   }
   std::optional<WriteBack::Passage> passage;
   if (open.truncate) {
-    auto passed = co_await write_back_.Pass(files_.Get(inode), NewDeadline());
+    auto passed = co_await Pass(files_.Get(inode), NewDeadline());
     if (!passed) co_return Fail(passed.error());
     passage.emplace(*std::move(passed));
   }

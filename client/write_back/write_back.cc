@@ -305,6 +305,7 @@ asio::awaitable<Result<void>> WriteBack::FlushFile(FilePtr file, Durable durable
   }
   Settle(*file, stored);
   if (stored && bytes_only) KeepAttributes(*file);
+  if (stored) hooks_.stored(file->inode, file->flushing.ranges.All());
   file->flushing = Held();
   turn.reset();
   Recount(file);

@@ -41,6 +41,9 @@ struct WriteBackHooks {
   std::function<void(const wire::Attributes& attributes)> changed;
   // What was said of the file by `changed` does not hold any more.
   std::function<void(InodeId inode)> lost;
+  // These bytes are stored now.
+  std::function<void(const std::shared_ptr<Inode>& inode, const std::vector<FilePiece>& pieces)>
+      stored;
   // Nothing is held back of it any more.
   std::function<void(const std::shared_ptr<Inode>& inode)> emptied;
   // kStale: the file is gone, and nobody misses its bytes.

@@ -1,5 +1,6 @@
 // What is kept under leases, and held back under write leases, between a client and a fake master.
 #include <gmock/gmock.h>
+#include <linux/falloc.h>
 #include <sys/stat.h>
 
 #include <cstring>
@@ -285,6 +286,25 @@ TEST_F(CacheTest, StoresWhatIsHeldBackOnFsyncAndSoonAfterAClose) {
   ASSERT_TRUE(world.Write(file.handle, 5, " world"));
   ASSERT_TRUE(world.Await(world.fs->Flush(file.handle, 1)));
   world.RunUntil([&] { return Stored(file) == "hello world"; });
+}
+
+TEST_F(CacheTest, ReadsASmallFileThatItHasWrittenWithoutAskingForIt) {
+  const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Write(file.handle, 0, "hello"));
+  ASSERT_TRUE(world.Await(world.fs->SyncAll()));
+  ASSERT_TRUE(world.Write(file.handle, 5, " world"));
+  ASSERT_TRUE(world.Await(world.fs->SyncAll()));
+  ASSERT_EQ(Stored(file), "hello world");
+
+  // Another has no way to change it so.
+  world.blocks.blocks.clear();
+  EXPECT_EQ(world.Read(file.handle, 0, 100), "hello world");
+  ASSERT_TRUE(world.Write(file.handle, 0, "J"));
+  EXPECT_EQ(world.Read(file.handle, 0, 5), "Jello");
+
+  // A change that goes past it ends that.
+  ASSERT_TRUE(world.Await(world.fs->Fallocate(file.handle, FALLOC_FL_ZERO_RANGE, 0, 1)));
+  EXPECT_NE(world.Read(file.handle, 0, 5), "Jello");
 }
 
 TEST_F(CacheTest, StoresDirectAndSynchronousWritesBeforeTheyReturn) {

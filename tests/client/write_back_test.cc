@@ -102,6 +102,7 @@ class WriteBackTest : public testing::Test {
       attributes.set_size(stored.size());
     };
     hooks.emptied = [](const std::shared_ptr<Inode>&) {};
+    hooks.stored = [](const std::shared_ptr<Inode>&, const std::vector<FilePiece>&) {};
     hooks.store = [this](std::shared_ptr<Inode>, HeldChange change, Deadline) {
       return Store(std::move(change));
     };
