@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "common/defaults.h"
+
 namespace ringfs::chunkserver {
 
 // The right to serve, which the master renews by answering heartbeats.
@@ -29,7 +31,7 @@ class Lease {
   static constexpr int64_t ServingMs(int64_t lease_ms) { return lease_ms - lease_ms / 4; }
 
   int64_t until_ms_ = 0;
-  int64_t lease_ms_ = 2000;
+  int64_t lease_ms_ = kServerLeaseMs;
 };
 
 }  // namespace ringfs::chunkserver

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/defaults.h"
 #include "common/ring/ring.h"
 #include "master/cluster/bucket_index.h"
 #include "master/cluster/cluster_view.h"
@@ -18,7 +19,7 @@ namespace ringfs::master {
 struct PlannerOptions {
   uint32_t initial_servers = 1;       // data is placed when so many are up, or one for each replica
   int64_t grace_ms = 10 * 60 * 1000;  // a server that is down for longer loses its place
-  int64_t lease_ms = 2'000;           // of chunkservers
+  int64_t lease_ms = kServerLeaseMs;  // of chunkservers
   uint32_t syncing_per_server = 32;   // buckets that are copied to a server at once
   uint32_t starts_per_span = 1024;    // buckets whose copying begins in a span
   int64_t span_ms = 100;

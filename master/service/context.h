@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "common/defaults.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
 #include "master/leases/lease_table.h"
@@ -24,9 +25,7 @@ namespace ringfs::master {
 
 struct ServiceOptions {
   int64_t session_ttl_ms = 10'000;  // for those who ask for none
-  // Of chunkservers. Two that are lost one right before the other is missed are a pause of two leases,
-  // which is to be less than 5 s.
-  int64_t lease_ms = 2'000;
+  int64_t lease_ms = kServerLeaseMs;  // of chunkservers
   int64_t gather_ms = 5;            // how long changes wait for the disk that nobody waits for
   int64_t tick_ms = 100;            // how often time is looked at
   uint64_t seed = 0;                // of the random numbers in commands

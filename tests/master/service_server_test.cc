@@ -138,7 +138,7 @@ TEST(Server, ThatRegistersLearnsOfFencesThatStand) {
   ASSERT_TRUE(first.Register());
   TestClient client(master, 'a');
   client.Open(1'000);
-  master.PassTime(1'500);
+  master.PassTime(1'200);
 
   TestServer second(master, 't');
   const auto reply = second.Register();
@@ -153,7 +153,7 @@ TEST(Server, LearnsAfterARestartOfTheMasterOfFencesThatStand) {
   ASSERT_TRUE(server.Register());
   TestClient client(master, 'a');
   client.Open(1'000);
-  master.PassTime(1'500);
+  master.PassTime(1'200);
 
   master.Restart();
   const auto reply = server.Register();
@@ -162,7 +162,7 @@ TEST(Server, LearnsAfterARestartOfTheMasterOfFencesThatStand) {
   server.ConfirmFence(client.session());
   // What it lived before the restart is not known.
   EXPECT_NE(master.state().FindSession(SessionId{client.session()}), nullptr);
-  master.PassTime(1'500);
+  master.PassTime(1'200);
   EXPECT_EQ(master.state().FindSession(SessionId{client.session()}), nullptr);
 }
 

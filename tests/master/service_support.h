@@ -12,6 +12,7 @@
 
 #include "common/async.h"
 #include "common/clock.h"
+#include "common/defaults.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "master/service/service.h"
@@ -23,7 +24,7 @@ namespace ringfs::master {
 
 // The defaults of a master: the life of a session and the lease of a chunkserver.
 inline constexpr int64_t kTtlMs = 10'000;
-inline constexpr int64_t kLeaseMs = 2'000;
+inline constexpr int64_t kLeaseMs = kServerLeaseMs;
 
 class ManualClock final : public Clock {
  public:

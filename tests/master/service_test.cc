@@ -198,7 +198,7 @@ TEST(Locks, OfAnExpiredSessionWaitForTheChunkservers) {
   ASSERT_TRUE(a.Lock(file, wire::LOCK_EXCLUSIVE));
   ASSERT_TRUE(b.Lock(file, wire::LOCK_EXCLUSIVE, 5));
 
-  master.PassTime(1'500);
+  master.PassTime(1'200);
   const auto fence = server.TakePush<wire::FencePush>(wire::MASTER_PUSH_FENCE);
   ASSERT_EQ(fence.sessions_size(), 1);
   EXPECT_EQ(fence.sessions(0), a.session());
@@ -226,7 +226,7 @@ TEST(Locks, OfAnExpiredSessionDoNotWaitForAServerWithoutALease) {
   ASSERT_TRUE(a.Lock(file, wire::LOCK_EXCLUSIVE));
   ASSERT_TRUE(b.Lock(file, wire::LOCK_EXCLUSIVE, 5));
 
-  master.PassTime(1'500);
+  master.PassTime(1'200);
   b.Settle();
   EXPECT_FALSE(b.HasPush(wire::MASTER_PUSH_GRANT));
   master.PassTime(kLeaseMs);
@@ -305,7 +305,7 @@ TEST(Locks, BrokenByAnAdministratorGoToTheNextWhenTheirHolderMustHaveNoticed) {
   master.PassTime(4'000);
   b.Settle();
   EXPECT_FALSE(b.HasPush(wire::MASTER_PUSH_GRANT));
-  master.PassTime(1'500);
+  master.PassTime(1'200);
   EXPECT_EQ(b.TakePush<wire::GrantPush>(wire::MASTER_PUSH_GRANT).waiter(), 5u);
 }
 
