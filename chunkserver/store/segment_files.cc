@@ -61,6 +61,10 @@ Result<void> SegmentFiles::Read(uint64_t unit_address, std::span<std::byte> out,
       return Fail(file.error());
     }
     const Result<size_t> size = (*file)->Read(offset, out.first(part), patience);
+    // A sector that cannot be read is as one that reads wrong: another copy has the bytes.
+    if (!size && size.code() == Errc::kIo) {
+      return Fail(Errc::kCorrupted, size.error().detail);
+    }
     if (!size) {
       return Fail(size.error());
     }

@@ -35,7 +35,8 @@ class SegmentFiles {
 
   // Makes their folder, durably.
   Result<void> MakeFolder();
-  // Fills `out` from the start of the unit. kCorrupted: the file ends before, or is missing.
+  // Fills `out` from the start of the unit. kCorrupted: the file ends before or is missing, or the disk
+  // cannot read it.
   Result<void> Read(uint64_t unit_address, std::span<std::byte> out, Patience patience);
   // Writes the pieces from the start of the unit on and asks for an early writeback if
   // `start_writeback`. kNoSpace, kIo.

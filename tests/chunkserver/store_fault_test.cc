@@ -158,10 +158,13 @@ TEST(StoreFaultTest, TellsUnreadableAndMissingBytesFromHoles) {
   ASSERT_TRUE(store->Checkpoint());
 
   disk.FailReads("data/00000000", true);
-  EXPECT_EQ(store->Read(Key(1), 0, 4096).code(), Errc::kIo);
+  EXPECT_EQ(store->Read(Key(1), 0, 4096).code(), Errc::kCorrupted);
   EXPECT_FALSE(store->failed().has_value());
   EXPECT_EQ(store->Verify(Key(1))->bad_units.size(), 25u);
+  // What another copy has takes its place.
+  ASSERT_TRUE(store->Apply(Replace(Key(1), 1, Pattern(100'000, 1))));
   disk.FailReads("data/00000000", false);
+  EXPECT_TRUE(Holds(*store, Key(1), Pattern(100'000, 1)));
 
   store.reset();
   ASSERT_TRUE(disk.Remove("data/00000000"));
