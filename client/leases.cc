@@ -11,8 +11,8 @@ namespace {
 // Of the bound: given back together when it is passed.
 constexpr size_t kGivenBackShare = 64;
 // Leases of what was removed go back together: so many, or after so long.
-constexpr size_t kAnswersAtOnce = 64;
-constexpr int64_t kSendLaterMs = 20;
+constexpr size_t kAnswersAtOnce = 2048;
+constexpr int64_t kSendLaterMs = 300;
 
 }  // namespace
 

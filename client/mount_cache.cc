@@ -231,7 +231,10 @@ void Mount::KeepNames(const wire::MetaRequest& request, const std::unordered_set
       cache_.Grew(InodeId{request.create().parent()});
       return keep(request.create().parent(), request.create().name(), inode);
     case wire::MetaRequest::kMakeNode:
-      if (S_ISDIR(reply.attributes().mode())) cache_.KeepEmpty(InodeId{inode});
+      // A repeated answer grants nothing: others may have put something there since.
+      if (S_ISDIR(reply.attributes().mode()) && granted.contains(inode)) {
+        cache_.KeepEmpty(InodeId{inode});
+      }
       keep_parent(request.make_node().parent());
       cache_.Grew(InodeId{request.make_node().parent()});
       return keep(request.make_node().parent(), request.make_node().name(), inode);

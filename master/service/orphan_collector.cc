@@ -9,13 +9,15 @@ namespace ringfs::master {
 namespace {
 
 constexpr size_t kCollectedAtOnce = 1024;
+// Looks, each with a tick, before a lease is asked for.
+constexpr int kPatience = 10;
 
 }  // namespace
 
 void OrphanCollector::Add(const std::vector<InodeId>& orphaned) {
   // Before Open() they are in the state, where the scan finds them.
   if (!open_) return;
-  for (const InodeId inode : orphaned) known_.emplace(inode, false);
+  for (const InodeId inode : orphaned) known_.emplace(inode, 0);
 }
 
 void OrphanCollector::Open() {
@@ -27,11 +29,11 @@ void OrphanCollector::Collect(Context& context) {
   if (!open_ || (scanning_ && !Scan(context.state))) return;
   wire::Command command;
   std::vector<InodeId> collected;
-  for (auto& [inode, seen] : known_) {
+  for (auto& [inode, looks] : known_) {
     if (context.state.opens().IsOpen(inode)) continue;
     if (context.leases.IsLeased(inode)) {
-      // Who has removed it gives its lease back by itself.
-      if (!std::exchange(seen, true)) continue;
+      // Who has removed it gives its lease back by itself, with others.
+      if (++looks <= kPatience) continue;
       context.leases.RecallAll(inode, context.clock.MonotonicNs());
       continue;
     }
@@ -55,7 +57,7 @@ bool OrphanCollector::Scan(const StateMachine& state) {
     spdlog::error("the inodes without a name cannot be read: {}", found.error().ToString());
     return false;
   }
-  for (const InodeId inode : *found) known_.emplace(inode, false);
+  for (const InodeId inode : *found) known_.emplace(inode, 0);
   scanning_ = found->size() == kCollectedAtOnce;
   if (!found->empty()) scanned_ = found->back();
   return true;

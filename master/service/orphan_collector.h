@@ -29,7 +29,7 @@ class OrphanCollector {
   bool open_ = false;
   bool scanning_ = false;    // through the orphans of the state
   InodeId scanned_{0};       // up to here
-  std::map<InodeId, bool> known_;  // true: it was looked at before  // orphans, most of them open
+  std::map<InodeId, int> known_;  // orphans, most of them open; and how often they were looked at
 };
 
 }  // namespace ringfs::master

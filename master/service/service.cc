@@ -294,6 +294,8 @@ asio::awaitable<Result<rpc::Reply>> MasterService::HandleAdmin(rpc::Call call) {
   if (call.method == wire::MASTER_BACKUP) {
     const Result<wire::BackupRequest> request = rpc::Parse<wire::BackupRequest>(call.body);
     if (!request) co_return Fail(request.error());
+    // A copy of what the disk has: of all that was answered before it was asked for.
+    if (request->backup() == 0) co_await context_.log.WaitDurable();
     const Result<wire::BackupReply> part = co_await backups_.Answer(*request);
     co_return ReplyOf(part);
   }

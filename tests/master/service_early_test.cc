@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "proto/backup.pb.h"
 #include "service_support.h"
 
 namespace ringfs::master {
@@ -263,6 +264,17 @@ TEST_F(EarlyAnswersTest, FlushNamesBringsThemToTheDisk) {
   flush.mutable_flush_names();
   const auto flushed = one.Meta(flush);
   ASSERT_TRUE(flushed);
+
+  one.kept().clear();
+  master.Crash();
+  ASSERT_TRUE(one.ComeBack());
+  ASSERT_TRUE(other.ComeBack());
+  EXPECT_NE(Look(one, "file").inode(), 0u);
+}
+
+TEST_F(EarlyAnswersTest, AreInABackupThatIsAskedForLater) {
+  ASSERT_TRUE(one.Create("file"));
+  ASSERT_TRUE(other.Call<wire::BackupReply>(wire::MASTER_BACKUP, wire::BackupRequest()));
 
   one.kept().clear();
   master.Crash();
