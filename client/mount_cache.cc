@@ -157,6 +157,8 @@ asio::awaitable<Result<std::optional<std::vector<Buffer>>>> Mount::ReadUnderLeas
     auto reply = co_await link_.Call(std::move(request), patience);
     if (!reply) break;
     files_.Learn(reply->attributes());
+    // Nobody gets a lease of what has no name.
+    if (reply->attributes().links() == 0) break;
   }
   const wire::Attributes* kept = Kept(inode);
   if (kept == nullptr) co_return Found();

@@ -357,6 +357,24 @@ TEST_F(CacheTest, AppendsAtTheEndThatIsHeldBack) {
   EXPECT_EQ(world.Read(file.handle, 0, 20), "hello world");
 }
 
+TEST_F(CacheTest, AsksOnceForPagesOfAFileThatHasNoName) {
+  const Opened file = world.Create("a");
+  ASSERT_TRUE(world.Write(file.handle, 0, "hello"));
+  ASSERT_TRUE(world.Await(world.fs->SyncAll()));
+  Recall(Of(file));
+  const Opened reader = world.Create("a", OpenMode{.read = true});
+  ASSERT_TRUE(world.Await(world.fs->Release(file.handle, {})));
+  Recall(Of(file));
+  world.master.grants.reset();
+  world.master.files.at(Raw(Of(file))).set_links(0);
+  const int before = Asked();
+
+  EXPECT_EQ(world.Read(reader.handle, 0, 100), "hello");
+
+  // Once for the pages, and once for a read without a lease.
+  EXPECT_LE(Asked(), before + 2);
+}
+
 TEST_F(CacheTest, PagesReadWithoutALeaseAreDropped) {
   world.master.grants.reset();
   const Opened written = world.Create("a");
