@@ -37,6 +37,10 @@ class KernelCache {
   bool may_keep_names() const { return with_epoch_; }
   // A name in the directory `parent` was told to be kept.
   void NameKept(InodeId parent) { with_names_.insert(parent); }
+  // The kernel forgets all names, at once.
+  void ForgetNames() {
+    if (device_ >= 0 && with_epoch_) BeginEpoch();
+  }
 
   // Returns when the kernel has no attributes, and with `pages` no pages and names either, of the
   // inode from before this call. Pages that programs have changed through mappings are written

@@ -82,6 +82,15 @@ void Mount::AnswerAbsent(Reply& reply, InodeId parent, const std::string& name) 
   reply.Entry(entry);
 }
 
+void Mount::NameMoved(InodeId parent, const std::string& name) {
+  const std::optional<InodeId> kept = filesystem.KeptName(parent, name);
+  if (kept && Raw(*kept) != 0) {
+    kernel.NameKept(parent);
+  } else {
+    kernel.ForgetNames();
+  }
+}
+
 void Mount::DropPages(client::HandleId handle, InodeId inode) {
   if (filesystem.PagesMayStay(handle)) return;
   Spawn(executor, filesystem.DropPages(inode), "pages without a lease");

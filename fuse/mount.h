@@ -67,6 +67,9 @@ class Mount {
   // False: the caller has gone, the handle is to be released.
   bool AnswerCreated(Reply& reply, const wire::Attributes& attributes, const fuse_file_info& file,
                      InodeId parent, const std::string& name);
+  // A rename is about to be answered: the kernel moves what it keeps of the name to this one, as
+  // fresh as it was. Without a lease of the directory it must not.
+  void NameMoved(InodeId parent, const std::string& name);
   // There is no such name; that may be kept as well.
   void AnswerAbsent(Reply& reply, InodeId parent, const std::string& name);
   // After a read or write of the handle was answered: pages that may not stay go.

@@ -171,7 +171,9 @@ asio::awaitable<void> RenameAsync(Mount& mount, Reply reply, InodeId parent, std
                                   Caller caller) {
   auto result =
       co_await mount.filesystem.Rename(parent, name, new_parent, new_name, flags, caller);
+  if (result) mount.NameMoved(new_parent, new_name);
   if (result && (flags & RENAME_EXCHANGE) != 0) {
+    mount.NameMoved(parent, name);
     mount.paths.Exchanged(mount.ToNode(parent), name, mount.ToNode(new_parent), new_name);
   } else if (result) {
     mount.paths.Moved(mount.ToNode(parent), name, mount.ToNode(new_parent), new_name);

@@ -1,6 +1,7 @@
 """What coherence_work.sh does: one process changes things through one mount and looks through the others.
 
     coherence_steps.py SEED ROUNDS MOUNT MOUNT...
+    coherence_steps.py moved ROUNDS MOUNT MOUNT
 
 Each round changes something through one mount, at random, and looks at it through each of the others with
 caches that were filled before: what the next call sees must be what was done. A model knows what that is.
@@ -295,5 +296,28 @@ def main():
     print(f"{rounds} rounds, {len(model.files)} names and {len(model.directories)} directories at the end")
 
 
+def moved(rounds, one, other):
+    """A name that is moved from a folder of one mount to one that both change is nobody's to keep."""
+    for mount in (one, other):
+        os.makedirs(f"{mount}/moved-own", exist_ok=True)
+        os.makedirs(f"{mount}/moved-both", exist_ok=True)
+    for number in range(int(rounds)):
+        for turn in range(3):
+            for mount in (one, other):
+                with open(f"{mount}/moved-both/{turn}", "w", encoding="utf-8"):
+                    pass
+                os.unlink(f"{mount}/moved-both/{turn}")
+        with open(f"{one}/moved-own/file", "w", encoding="utf-8"):
+            pass
+        os.stat(f"{one}/moved-own/file")
+        os.rename(f"{one}/moved-own/file", f"{one}/moved-both/file")
+        os.unlink(f"{other}/moved-both/file")
+        if os.path.lexists(f"{one}/moved-both/file"):
+            sys.exit(f"round {number}: a file that was moved is there after another mount removed it")
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "moved":
+        moved(*sys.argv[2:])
+    else:
+        main()

@@ -12,10 +12,12 @@ run() {
 }
 
 step_two_mounts() { run "$seed" "$rounds" "$first" "$second"; }
+step_moved_names() { run moved 50 "$first" "$second"; }
 step_four_mounts() { run "$((seed + 1))" "$rounds" "$first" "$second" "$work/mount-3" "$work/mount-4"; }
 
 up
 mount_at "$second"
+step moved_names
 step two_mounts
 mount_at "$work/mount-3"
 mount_at "$work/mount-4"
