@@ -5,7 +5,7 @@
 #include "client/mount.h"
 #include "client/report.h"
 
-// The calls on names and attributes: each is one request to the master.
+// The calls on names and attributes: each is one request to the master, unless a lease tells the answer.
 namespace ringfs::client {
 namespace {
 
@@ -135,6 +135,7 @@ void Mount::Removed(const wire::Attributes& attributes) {
   const InodeId inode{attributes.inode()};
   const std::shared_ptr<Inode> file = files_.Find(inode);
   if (file && (file->readers > 0 || file->writers > 0)) return;
+  recent_.Drop(inode);
   // Nobody can read any more what was held back.
   if (file && !write_back_.Discard(inode)) return;
   leases_.GiveBackRemoved(inode);

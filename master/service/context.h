@@ -50,8 +50,8 @@ struct PeerRole {
 
 // What the parts of the service share: the state, the log, and what is known only in memory.
 //
-// Threads: everything on `executor`, which one thread runs. What is read from the state and told to
-//          anybody waits for log.WaitDurable() in between.
+// Threads: everything on `executor`, which one thread runs. Between what is read from the state and
+//          telling it lies log.WaitDurable(), but to whom log.unflushed() lets hear it at once.
 struct Context {
   Context(asio::any_io_executor io, StateMachine& machine, const Clock& time,
           Membership* bucket_membership, ServiceOptions limits)

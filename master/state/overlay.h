@@ -57,7 +57,7 @@ class Overlay {
   Result<void> Commit(Batch& batch);
   // The oldest batch on its way is in the database.
   void Committed();
-  // What is in the database now: all that was answered for, and whole batches alone.
+  // What is in the database now: whole batches alone; all that was committed.
   std::unique_ptr<Snapshot> TakeSnapshot() { return std::make_unique<Snapshot>(*database_.db); }
 
  private:

@@ -102,8 +102,8 @@ class StateMachine {
   void Reassert(SessionId session, const google::protobuf::RepeatedPtrField<wire::OpenInode>& open);
 
   // Group commit. applied() is the index of the newest command; a reply computed at index i leaves
-  // when a batch with an index >= i is committed. Every Apply that is not held or replayed raises
-  // it.
+  // when a batch with an index >= i is committed, but to whom CommandLog tells it at once. Every Apply
+  // that is not held or replayed raises it.
   uint64_t applied() const { return counters_.applied_index(); }
   bool NeedsCommit() const { return !overlay_.Empty(); }
   Overlay::Batch TakeBatch();

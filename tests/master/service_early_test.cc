@@ -63,15 +63,7 @@ class Keeper : public TestClient {
     return Change(request);
   }
   Result<wire::MetaReply> Flock(uint64_t inode, wire::LockType type) {
-    wire::MetaRequest request = Request();
-    wire::SetLock& lock = *request.mutable_set_lock();
-    lock.set_inode(inode);
-    lock.set_kind(wire::LOCK_FLOCK);
-    lock.set_type(type);
-    lock.set_owner(1);
-    lock.set_last((uint64_t{1} << 63) - 1);
-    lock.set_handle(1);
-    return Change(request);
+    return Change(LockRequest(inode, type));
   }
   Result<wire::OpenSessionReply> ComeBack() {
     auto reply = Resume({}, {}, kept_);
@@ -327,14 +319,7 @@ TEST_F(EarlyAnswersTest, ALockThatWasLostIsNobodyElsesBeforeItsHolderIsBack) {
   master.Crash();
 
   ASSERT_TRUE(other.ComeBack());
-  wire::MetaRequest request = other.Request();
-  wire::SetLock& lock = *request.mutable_set_lock();
-  lock.set_inode(file);
-  lock.set_kind(wire::LOCK_FLOCK);
-  lock.set_type(wire::LOCK_SHARED);
-  lock.set_owner(2);
-  lock.set_last((uint64_t{1} << 63) - 1);
-  const auto tried = other.StartMeta(request);
+  const auto tried = other.StartMeta(other.LockRequest(file, wire::LOCK_SHARED));
   other.Settle();
   EXPECT_FALSE(tried->has_value());
 
@@ -359,15 +344,7 @@ TEST_F(EarlyAnswersTest, AnUnlockReachesTheDiskBeforeOthersHaveTheLock) {
 TEST_F(EarlyAnswersTest, AWaitThatTheSessionEndsItselfEndsAtOnce) {
   const uint64_t file = one.Create("file")->attributes().inode();
   ASSERT_TRUE(one.Flock(file, wire::LOCK_EXCLUSIVE));
-  wire::MetaRequest wait = one.Request();
-  wire::SetLock& lock = *wait.mutable_set_lock();
-  lock.set_inode(file);
-  lock.set_kind(wire::LOCK_FLOCK);
-  lock.set_type(wire::LOCK_EXCLUSIVE);
-  lock.set_owner(2);
-  lock.set_last((uint64_t{1} << 63) - 1);
-  lock.set_wait(true);
-  lock.set_waiter(7);
+  const wire::MetaRequest wait = one.LockRequest(file, wire::LOCK_EXCLUSIVE, 7, 2);
   const auto queued = one.Change(wait);
   ASSERT_TRUE(queued && queued->set_lock().queued());
   EXPECT_NE(queued->unflushed(), 0u);
@@ -382,10 +359,7 @@ TEST_F(EarlyAnswersTest, AWaitThatTheSessionEndsItselfEndsAtOnce) {
   ASSERT_TRUE(one.ComeBack());
   ASSERT_TRUE(other.ComeBack());
   EXPECT_EQ(other.Flock(file, wire::LOCK_SHARED).code(), Errc::kWouldBlock);
-  wire::MetaRequest unlock = one.Request();
-  *unlock.mutable_set_lock() = lock;
-  unlock.mutable_set_lock()->set_type(wire::LOCK_UNLOCK);
-  ASSERT_TRUE(one.Meta(unlock));
+  ASSERT_TRUE(one.Meta(one.LockRequest(file, wire::LOCK_UNLOCK, 0, 2)));
   EXPECT_TRUE(other.Flock(file, wire::LOCK_SHARED));
 }
 

@@ -200,18 +200,23 @@ Result<wire::MetaReply> TestClient::Extend(const wire::Attributes& file, uint64_
   return Meta(request);
 }
 
-Result<wire::MetaReply> TestClient::Lock(uint64_t inode, wire::LockType type, uint64_t waiter) {
+wire::MetaRequest TestClient::LockRequest(uint64_t inode, wire::LockType type, uint64_t waiter,
+                                          uint64_t owner) {
   wire::MetaRequest request = Request();
   wire::SetLock& lock = *request.mutable_set_lock();
   lock.set_inode(inode);
   lock.set_kind(wire::LOCK_FLOCK);
   lock.set_type(type);
-  lock.set_owner(1);
+  lock.set_owner(owner);
   lock.set_last(kLastByte);
   lock.set_wait(waiter != 0);
   lock.set_waiter(waiter);
-  lock.set_handle(1);
-  return Meta(request);
+  lock.set_handle(owner);
+  return request;
+}
+
+Result<wire::MetaReply> TestClient::Lock(uint64_t inode, wire::LockType type, uint64_t waiter) {
+  return Meta(LockRequest(inode, type, waiter));
 }
 
 Result<wire::MetaReply> TestClient::Lookup(uint64_t parent, const std::string& name) {

@@ -176,6 +176,9 @@ class TestClient : public TestPeer {
   // A regular file in the root, opened for writing, of `size` bytes.
   wire::Attributes MakeFile(const std::string& name, uint64_t size = 0);
   Result<wire::MetaReply> Extend(const wire::Attributes& file, uint64_t end, uint32_t slot = 0);
+  // An flock of the whole file; it waits if there is a number for that.
+  wire::MetaRequest LockRequest(uint64_t inode, wire::LockType type, uint64_t waiter = 0,
+                                uint64_t owner = 1);
   Result<wire::MetaReply> Lock(uint64_t inode, wire::LockType type, uint64_t waiter = 0);
 
   Result<wire::MetaReply> Lookup(uint64_t parent, const std::string& name);
