@@ -44,8 +44,10 @@ class CachingMount {
       const wire::RecallPush recall = client_.TakeRecall();
       const auto lease = leases_.find(recall.inode());
       const bool known = lease != leases_.end() && lease->second >= recall.number();
-      if (!known) void_[recall.inode()] = std::max(void_[recall.inode()], recall.number());
       if (known && lease->second > recall.number()) continue;
+      // An answer that came before it, and is heard later, grants nothing either.
+      const bool gone = !known || recall.keep() == wire::LEASE_NONE;
+      if (gone) void_[recall.inode()] = std::max(void_[recall.inode()], recall.number());
       if (recall.keep() == wire::LEASE_NONE) Drop(recall.inode());
       if (recall.keep() == wire::LEASE_NONE) leases_.erase(recall.inode());
       owed_.push_back(recall);
