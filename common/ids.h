@@ -17,6 +17,19 @@ enum class Epoch : uint64_t {};      // version of the cluster map
 
 inline constexpr InodeId kRootInode{1};
 
+// A mount may have the locks of an inode to itself, under a lease (docs/formats/wire.md). What stands
+// for them among the leases is the inode with this bit, which is part of no inode's number.
+inline constexpr uint64_t kLocksBit = uint64_t{1} << 63;
+constexpr InodeId LocksOf(InodeId inode) {
+  return InodeId{static_cast<uint64_t>(inode) | kLocksBit};
+}
+constexpr bool StandsForLocks(InodeId inode) {
+  return (static_cast<uint64_t>(inode) & kLocksBit) != 0;
+}
+constexpr InodeId InodeOfLocks(InodeId locks) {
+  return InodeId{static_cast<uint64_t>(locks) & ~kLocksBit};
+}
+
 template <typename Id>
   requires std::is_enum_v<Id>
 constexpr auto Raw(Id id) {

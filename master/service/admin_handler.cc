@@ -7,7 +7,7 @@
 
 #include "common/log.h"
 #include "common/metrics.h"
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 #include "master/service/server_handler.h"
 #include "master/service/session_end.h"
 

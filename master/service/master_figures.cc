@@ -1,6 +1,6 @@
 #include "master/service/master_figures.h"
 
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 #include "master/service/context.h"
 
 namespace ringfs::master {

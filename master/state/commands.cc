@@ -1,6 +1,6 @@
 // The commands that are not of a session's making, and locks.
 
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 #include "master/state/cluster_table.h"
 #include "master/state/keys.h"
 #include "master/state/ops/ops.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 #include "master/state/cluster_table.h"
 #include "master/state/keys.h"
 #include "master/state/ops/ops.h"

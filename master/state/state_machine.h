@@ -14,13 +14,16 @@
 #include "proto/cluster.pb.h"
 #include "proto/record.pb.h"
 
+namespace ringfs {
+class LockTable;
+struct LockChanges;
+}  // namespace ringfs
+
 namespace ringfs::master {
 
 class ClusterTable;
-class LockTable;
 class SessionTable;
 struct Change;
-struct LockChanges;
 
 // Changes that a session may have in flight at once: slots 0 to kSlots - 1.
 inline constexpr uint32_t kSlots = 64;

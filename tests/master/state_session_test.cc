@@ -1,6 +1,6 @@
 #include <sys/stat.h>
 
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 #include "tests/master/state_support.h"
 
 namespace ringfs::master {

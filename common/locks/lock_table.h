@@ -11,10 +11,10 @@
 #include "common/errc.h"
 #include "common/ids.h"
 #include "common/result.h"
-#include "master/locks/lock_space.h"
+#include "common/locks/lock_space.h"
 #include "proto/lock.pb.h"
 
-namespace ringfs::master {
+namespace ringfs {
 
 // A record to write, or (no value) to delete.
 struct LockRecordChange {
@@ -84,7 +84,12 @@ class LockTable {
   void Release(SessionId session, const wire::ReleaseLocks& ask, int64_t time_ns,
                LockChanges& changes);
 
-  // Frees all locks and withdraws all waits of the session.
+  // Nobody but the session has locks of this kind on the inode, or waits for one.
+  bool OnlyOf(SessionId session, InodeId inode, wire::LockKind kind) const;
+
+  // Withdraws all waits and frees all locks of the session on the inode.
+  void ReleaseAll(SessionId session, InodeId inode, int64_t time_ns, LockChanges& changes);
+  // The same on all inodes.
   void EndSession(SessionId session, int64_t time_ns, LockChanges& changes);
 
   // Puts back what was persisted, in any order, before any other call.
@@ -159,4 +164,4 @@ class LockTable {
   std::map<SpaceKey, LockRange> freed_;                         // since Settle()
 };
 
-}  // namespace ringfs::master
+}  // namespace ringfs

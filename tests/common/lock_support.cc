@@ -1,8 +1,8 @@
-#include "tests/master/lock_support.h"
+#include "tests/common/lock_support.h"
 
 #include "common/errc.h"
 
-namespace ringfs::master {
+namespace ringfs {
 
 std::string LockBench::Set(Who who, wire::LockType type, uint64_t start, uint64_t last,
                            uint64_t waiter) {
@@ -109,4 +109,4 @@ void LockBench::Persist(LockChanges& changes) {
   EXPECT_EQ(stored_.size(), table_.size());
 }
 
-}  // namespace ringfs::master
+}  // namespace ringfs

@@ -1,4 +1,4 @@
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 
 #include <algorithm>
 #include <limits>
@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 
-namespace ringfs::master {
+namespace ringfs {
 namespace {
 
 constexpr wire::LockKind kKinds[] = {wire::LOCK_RANGE, wire::LOCK_FLOCK};
@@ -132,6 +132,11 @@ bool LockTable::Cancel(SessionId session, InodeId inode, uint64_t waiter, int64_
   return false;
 }
 
+bool LockTable::OnlyOf(SessionId session, InodeId inode, wire::LockKind kind) const {
+  const LockSpace* space = Find({inode, kind});
+  return space == nullptr || space->OnlyOf(session);
+}
+
 bool LockTable::Waits(SessionId session, InodeId inode, uint64_t waiter) const {
   return std::any_of(std::begin(kKinds), std::end(kKinds), [&](wire::LockKind kind) {
     const LockSpace* space = Find({inode, kind});
@@ -151,6 +156,12 @@ void LockTable::Release(SessionId session, const wire::ReleaseLocks& ask, int64_
       ReleaseThrough({inode, kind}, session, ask.handle(), changes);
     }
   }
+  Settle(time_ns, changes);
+}
+
+void LockTable::ReleaseAll(SessionId session, InodeId inode, int64_t time_ns,
+                           LockChanges& changes) {
+  for (wire::LockKind kind : kKinds) ReleaseThrough({inode, kind}, session, std::nullopt, changes);
   Settle(time_ns, changes);
 }
 
@@ -240,4 +251,4 @@ const LockSpace* LockTable::Find(SpaceKey key) const {
   return it == spaces_.end() ? nullptr : &it->second;
 }
 
-}  // namespace ringfs::master
+}  // namespace ringfs

@@ -1,10 +1,10 @@
-#include "master/locks/lock_space.h"
+#include "common/locks/lock_space.h"
 
 #include <algorithm>
 
 #include "common/check.h"
 
-namespace ringfs::master {
+namespace ringfs {
 namespace {
 
 uint64_t EndOf(const HeldLock& lock) { return lock.claim.range.last; }
@@ -23,6 +23,14 @@ auto FirstEndingFrom(const Ranges& ranges, uint64_t start) {
 
 LockRange Hull(LockRange a, LockRange b) {
   return LockRange{std::min(a.start, b.start), std::max(a.last, b.last)};
+}
+
+bool LockSpace::OnlyOf(SessionId session) const {
+  const bool held = held_.empty() || (held_.begin()->first.session == session &&
+                                      held_.rbegin()->first.session == session);
+  const bool waits = waiters_.empty() || (waiters_.begin()->first.first == session &&
+                                          waiters_.rbegin()->first.first == session);
+  return held && waits;
 }
 
 const HeldLock* LockSpace::Conflict(const LockClaim& claim) const {
@@ -194,4 +202,4 @@ std::vector<uint64_t> LockSpace::WaitsOf(SessionId session, std::optional<uint64
   return found;
 }
 
-}  // namespace ringfs::master
+}  // namespace ringfs

@@ -10,9 +10,9 @@
 #include <tuple>
 #include <vector>
 
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 
-namespace ringfs::master {
+namespace ringfs {
 namespace {
 
 constexpr uint64_t kBytes = 12;
@@ -339,4 +339,4 @@ TEST_P(LockModelTest, AgreesWithBytesUnderRandomCalls) {
 INSTANTIATE_TEST_SUITE_P(Seeds, LockModelTest, testing::Range(1u, 9u));
 
 }  // namespace
-}  // namespace ringfs::master
+}  // namespace ringfs

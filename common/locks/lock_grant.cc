@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "common/check.h"
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 
-namespace ringfs::master {
+namespace ringfs {
 namespace {
 
 wire::LockRecord RecordOf(InodeId inode, uint64_t id, const LockClaim& claim, int64_t since_ns) {
@@ -231,4 +231,4 @@ void LockTable::SettleRange(SpaceKey key, LockRange range, int64_t time_ns, Lock
   }
 }
 
-}  // namespace ringfs::master
+}  // namespace ringfs

@@ -13,7 +13,7 @@
 #include "common/ids.h"
 #include "proto/lock.pb.h"
 
-namespace ringfs::master {
+namespace ringfs {
 
 inline constexpr uint64_t kMaxLockOffset = (uint64_t{1} << 63) - 1;
 
@@ -88,6 +88,8 @@ class LockSpace {
   LockSpace& operator=(const LockSpace&) = delete;
 
   bool empty() const { return held_.empty() && queue_.empty(); }
+  // Nobody but the session holds anything, or waits.
+  bool OnlyOf(SessionId session) const;
 
   // A lock held by another owner that excludes the claim; null: none. Any one; it is found in the
   // logarithm of what is held, and for an exclusive claim one look at each owner of shared locks.
@@ -131,4 +133,4 @@ class LockSpace {
   std::set<std::tuple<SessionId, uint64_t, uint64_t>> waits_through_;            // handle; id
 };
 
-}  // namespace ringfs::master
+}  // namespace ringfs

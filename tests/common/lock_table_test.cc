@@ -1,13 +1,13 @@
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "tests/master/lock_support.h"
+#include "tests/common/lock_support.h"
 
-namespace ringfs::master {
+namespace ringfs {
 namespace {
 
 const Who kA{.session = 1, .owner = 1};
@@ -299,6 +299,37 @@ TEST(LockTable, FreesAllOfASession) {
   EXPECT_TRUE(bench.stored().empty());
 }
 
+TEST(LockTable, FreesAllOfASessionOnOneInode) {
+  LockTable table;
+  LockChanges changes;
+  auto set = [&](uint64_t session, uint64_t inode, uint64_t owner, uint64_t waiter) {
+    wire::SetLock ask;
+    ask.set_inode(inode);
+    ask.set_kind(wire::LOCK_FLOCK);
+    ask.set_type(wire::LOCK_EXCLUSIVE);
+    ask.set_owner(owner);
+    ask.set_wait(waiter != 0);
+    ask.set_waiter(waiter);
+    table.Set(SessionId{session}, ask, 0, changes);
+  };
+  set(1, 7, 1, 0);
+  set(1, 7, 2, 1);
+  set(1, 8, 1, 0);
+  EXPECT_TRUE(table.OnlyOf(SessionId{1}, InodeId{7}, wire::LOCK_FLOCK));
+  EXPECT_FALSE(table.OnlyOf(SessionId{2}, InodeId{7}, wire::LOCK_FLOCK));
+  EXPECT_TRUE(table.OnlyOf(SessionId{2}, InodeId{7}, wire::LOCK_RANGE));
+  set(2, 7, 1, 5);
+  EXPECT_FALSE(table.OnlyOf(SessionId{1}, InodeId{7}, wire::LOCK_FLOCK));
+
+  changes = {};
+  table.ReleaseAll(SessionId{1}, InodeId{7}, 0, changes);
+
+  ASSERT_EQ(changes.granted.size(), 1u) << "its own wait is not granted on the way";
+  EXPECT_EQ(changes.granted[0].session(), 2u);
+  EXPECT_TRUE(table.OnlyOf(SessionId{2}, InodeId{7}, wire::LOCK_FLOCK));
+  EXPECT_EQ(table.SizeOf(SessionId{1}), 1u);
+}
+
 TEST(LockTable, ListsWhatIsKnownOfALock) {
   LockBench bench;
   Who who{.session = 4, .owner = 6, .pid = 99, .handle = 3, .inode = 12};
@@ -359,4 +390,4 @@ TEST(LockTable, RefusesRecordsThatCannotStand) {
 }
 
 }  // namespace
-}  // namespace ringfs::master
+}  // namespace ringfs

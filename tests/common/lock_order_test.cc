@@ -2,10 +2,10 @@
 
 #include <string>
 
-#include "master/locks/lock_table.h"
-#include "tests/master/lock_support.h"
+#include "common/locks/lock_table.h"
+#include "tests/common/lock_support.h"
 
-namespace ringfs::master {
+namespace ringfs {
 namespace {
 
 constexpr uint64_t kEnd = kMaxLockOffset;
@@ -246,4 +246,4 @@ TEST(LockOrder, StaysFastWithManyWaitsAndRanges) {
 }
 
 }  // namespace
-}  // namespace ringfs::master
+}  // namespace ringfs

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "master/locks/lock_table.h"
+#include "common/locks/lock_table.h"
 
-namespace ringfs::master {
+namespace ringfs {
 
 // A lock table with short calls, and a store that its records are written to.
 class LockBench {
@@ -72,4 +72,4 @@ inline Who Flock(uint64_t session, uint64_t owner = 1) {
   return Who{.session = session, .owner = owner, .kind = wire::LOCK_FLOCK};
 }
 
-}  // namespace ringfs::master
+}  // namespace ringfs
