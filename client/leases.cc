@@ -108,10 +108,15 @@ void Leases::Recall(const wire::RecallPush& push) {
   }
 }
 
-void Leases::GiveBackRead(InodeId inode) {
+void Leases::GiveBack(InodeId inode) {
   const auto found = leases_.find(inode);
   if (found == leases_.end() || found->second.going) return;
-  if (found->second.kind == wire::LEASE_READ) Begin(inode, found->second, wire::LEASE_NONE);
+  Begin(inode, found->second, wire::LEASE_NONE);
+}
+
+void Leases::GiveBackRead(InodeId inode) {
+  const auto found = leases_.find(inode);
+  if (found != leases_.end() && found->second.kind == wire::LEASE_READ) GiveBack(inode);
 }
 
 void Leases::GiveBackRemoved(InodeId inode) {

@@ -79,7 +79,8 @@ class Leases {
   // What is held back is not flushed.
   void DropAll();
 
-  // A read lease that is not wanted any more is given back.
+  // A lease, or a read lease, that is not wanted any more is given back.
+  void GiveBack(InodeId inode);
   void GiveBackRead(InodeId inode);
   // An inode that has lost its last name and that nobody here has open: its lease is given back, soon
   // and with others. The kernel drops it by itself.

@@ -15,6 +15,12 @@ Failure NoAnswer() {
   return Fail(Errc::kTimedOut, "the master did not say whether the session still stands");
 }
 
+Failure Expired(SessionId session) {
+  return Fail(Errc::kFenced, fmt::format("session {} has expired", Raw(session)));
+}
+
+bool IsFlock(const LockRequest& request) { return request.kind == wire::LOCK_FLOCK; }
+
 void Remember(Handle& handle, const LockRequest& request) {
   HeldLocks& held = handle.inode->held;
   if (request.type == wire::LOCK_UNLOCK) {
@@ -25,6 +31,16 @@ void Remember(Handle& handle, const LockRequest& request) {
 }
 
 }  // namespace
+
+Locks::Locks(asio::any_io_executor executor, const Clock& clock, MasterLink& link,
+             Background& background, FlockHooks hooks)
+    : executor_(executor),
+      clock_(clock),
+      link_(link),
+      background_(background),
+      calls_(link),
+      waits_(executor),
+      flocks_(executor, clock, link, calls_, waits_, background, std::move(hooks)) {}
 
 std::shared_ptr<Limiter> Locks::OrderOf(const OwnerKey& key) {
   std::shared_ptr<Limiter>& order = orders_[key];
@@ -37,25 +53,6 @@ void Locks::ForgetOrder(const OwnerKey& key) {
   if (found != orders_.end() && found->second->idle() && found->second.use_count() == 1) {
     orders_.erase(found);
   }
-}
-
-asio::awaitable<Result<wire::SetLockReply>> Locks::Send(LockRequest request, uint64_t waiter,
-                                                        Deadline deadline) {
-  wire::MetaRequest meta;
-  wire::SetLock& set = *meta.mutable_set_lock();
-  set.set_inode(Raw(request.inode));
-  set.set_kind(request.kind);
-  set.set_type(request.type);
-  set.set_owner(request.owner);
-  set.set_start(request.start);
-  set.set_last(request.last);
-  set.set_wait(request.wait);
-  set.set_waiter(waiter);
-  set.set_pid(request.pid);
-  set.set_handle(Raw(request.handle));
-  auto reply = co_await link_.Call(std::move(meta), deadline);
-  if (!reply) co_return Fail(reply.error());
-  co_return reply->set_lock();
 }
 
 asio::awaitable<Result<void>> Locks::Set(std::shared_ptr<Handle> handle, LockRequest request,
@@ -85,22 +82,14 @@ asio::awaitable<Result<Locks::End>> Locks::Ask(std::shared_ptr<Handle> handle, L
                                                Interrupt interrupt, SessionId session,
                                                Deadline deadline) {
   const OwnerKey key{request.inode, request.owner};
-  const uint64_t waiter = ++last_waiter_;
-  const auto wait = std::make_shared<Wait>(executor_);
-  waits_[waiter] = wait;
-  const uint64_t connects = link_.connects();
+  const auto wait = waits_.Add(request);
   std::shared_ptr<Limiter> order = OrderOf(key);
   auto turn = co_await order->Take(1, deadline.left_ms());
   Result<wire::SetLockReply> reply = Fail(Errc::kTimedOut, "waited for the owner's last request");
-  if (turn && session != link_.session()) {
-    reply = Fail(Errc::kFenced, fmt::format("session {} has expired", Raw(session)));
-  } else if (turn) {
-    // Before it is sent: it may be taken although no answer comes.
-    if (request.type != wire::LOCK_UNLOCK) {
-      handle->had_locks = true;
-      if (request.kind == wire::LOCK_RANGE) handle->inode->range_owners.insert(request.owner);
-    }
-    reply = co_await Send(request, waiter, deadline);
+  if (turn) {
+    auto sent = IsFlock(request) ? SendFlock(handle, wait, session, deadline)
+                                 : Send(handle, wait, session, deadline);
+    reply = co_await std::move(sent);
   }
   turn.reset();
   order.reset();
@@ -109,38 +98,72 @@ asio::awaitable<Result<Locks::End>> Locks::Ask(std::shared_ptr<Handle> handle, L
   if (!reply) {
     end = Fail(reply.error());
   } else if (reply->queued()) {
-    end = co_await Await(wait, request, waiter, interrupt, session, connects);
+    end = co_await Await(wait, interrupt, session);
   }
-  waits_.erase(waiter);
+  waits_.Remove(*wait);
   co_return end;
 }
 
-asio::awaitable<Result<Locks::End>> Locks::Await(std::shared_ptr<Wait> wait, LockRequest request,
-                                                 uint64_t waiter, Interrupt interrupt,
-                                                 SessionId session, uint64_t connects) {
-  const std::weak_ptr<Wait> weak = wait;
-  interrupt.OnRaise([weak] {
+asio::awaitable<Result<wire::SetLockReply>> Locks::SendFlock(std::shared_ptr<Handle> handle,
+                                                             std::shared_ptr<LockWait> wait,
+                                                             SessionId session,
+                                                             Deadline deadline) {
+  const InodeId inode = wait->request.inode;
+  const auto here = co_await flocks_.AreHere(inode, session, deadline);
+  if (!here) co_return Fail(here.error());
+  if (*here) co_return flocks_.Set(*wait);
+  const Flocks::Hold hold(flocks_, inode, true);
+  auto reply = co_await Send(handle, wait, session, deadline);
+  if (session == link_.session()) flocks_.Answered(wait->request, reply);
+  co_return reply;
+}
+
+asio::awaitable<Result<wire::SetLockReply>> Locks::Send(std::shared_ptr<Handle> handle,
+                                                        std::shared_ptr<LockWait> wait,
+                                                        SessionId session, Deadline deadline) {
+  if (session != link_.session()) co_return Expired(session);
+  const LockRequest& request = wait->request;
+  // Before it is sent: it may be taken although no answer comes.
+  if (request.type != wire::LOCK_UNLOCK) {
+    handle->had_locks = true;
+    if (!IsFlock(request)) handle->inode->range_owners.insert(request.owner);
+  }
+  wait->connects = link_.connects();
+  const bool lease = IsFlock(request) && flocks_.WantsLease(request.inode);
+  auto reply = co_await calls_.Set(request, wait->number, lease, deadline);
+  if (reply && reply->queued()) wait->queue = LockWait::Queue::kMaster;
+  co_return reply;
+}
+
+asio::awaitable<Result<Locks::End>> Locks::Await(std::shared_ptr<LockWait> wait,
+                                                 Interrupt interrupt, SessionId session) {
+  interrupt.OnRaise([weak = std::weak_ptr(wait)] {
     if (const auto waiting = weak.lock()) waiting->changed.NotifyAll();
   });
   Result<End> end = End::kGranted;
   while (!wait->granted) {
     if (session != link_.session()) {
-      end = Fail(Errc::kFenced, fmt::format("session {} has expired", Raw(session)));
+      end = Expired(session);
       break;
     }
-    if (interrupt.raised()) {
-      end = co_await Withdraw(request, waiter, session);
+    if (wait->failed) {
+      end = Fail(*wait->failed);
       break;
     }
-    if (connects == link_.connects()) {
+    if (interrupt.raised() && !wait->moving) {
+      end = co_await Withdraw(wait, session);
+      break;
+    }
+    const bool asked = wait->moving || wait->queue == LockWait::Queue::kHere;
+    if (asked || wait->connects == link_.connects()) {
       co_await wait->changed.Wait();
       continue;
     }
     // A push to the connection before may be lost.
     const uint64_t asked_at = link_.connects();
-    auto status = co_await AskStatus(request, waiter);
+    auto status = co_await AskStatus(wait, session);
     if (!status && MayRetry(status.code())) continue;
-    connects = asked_at;
+    wait->connects = asked_at;
     if (status && !*status) continue;  // it still waits
     end = status ? Result<End>(**status) : Result<End>(Fail(status.error()));
     break;
@@ -150,67 +173,67 @@ asio::awaitable<Result<Locks::End>> Locks::Await(std::shared_ptr<Wait> wait, Loc
 }
 
 // Nothing: it still waits.
-asio::awaitable<Result<std::optional<Locks::End>>> Locks::AskStatus(LockRequest request,
-                                                                    uint64_t waiter) {
-  wire::MetaRequest meta;
-  meta.mutable_lock_status()->set_inode(Raw(request.inode));
-  meta.mutable_lock_status()->set_waiter(waiter);
-  auto reply = co_await link_.Call(std::move(meta), Deadline(clock_, kAskTimeoutMs));
-  if (!reply) co_return Fail(reply.error());
-  const wire::LockStatusReply& status = reply->lock_status();
-  if (status.deadlock()) co_return Fail(Errc::kDeadlock);
-  if (status.waiting()) co_return std::optional<End>();
-  co_return std::optional<End>(status.granted() ? End::kGranted : End::kForgotten);
+asio::awaitable<Result<std::optional<Locks::End>>> Locks::AskStatus(std::shared_ptr<LockWait> wait,
+                                                                    SessionId session) {
+  const InodeId inode = wait->request.inode;
+  std::optional<Flocks::Hold> hold;
+  if (IsFlock(wait->request)) hold.emplace(flocks_, inode, false);
+  auto status = co_await calls_.Status(inode, wait->number, Deadline(clock_, kAskTimeoutMs));
+  if (!status) co_return Fail(status.error());
+  if (status->deadlock()) co_return Fail(Errc::kDeadlock);
+  if (status->waiting()) co_return std::optional<End>();
+  if (!status->granted()) co_return std::optional<End>(End::kForgotten);
+  if (hold && session == link_.session()) flocks_.GrantedAtMaster(*wait);
+  co_return std::optional<End>(End::kGranted);
 }
 
 // Ends the wait; kInterrupted when neither the wait nor the lock is left.
-asio::awaitable<Result<Locks::End>> Locks::Withdraw(LockRequest request, uint64_t waiter,
+asio::awaitable<Result<Locks::End>> Locks::Withdraw(std::shared_ptr<LockWait> wait,
                                                     SessionId session) {
-  auto undone = co_await Undo(request, waiter, Deadline(clock_, kCancelTimeoutMs));
+  const LockRequest& request = wait->request;
+  if (wait->queue == LockWait::Queue::kHere) {
+    flocks_.Withdraw(*wait);
+    co_return Fail(Errc::kInterrupted);
+  }
+  wait->queue = LockWait::Queue::kNone;
+  auto undone = co_await Undo(request, wait->number, session, Deadline(clock_, kCancelTimeoutMs));
   if (!undone && undone.code() != Errc::kFenced && !background_.stopping()) {
     spdlog::warn("inode {}: a wait for a lock is still to be withdrawn: {}", Raw(request.inode),
                  undone.error().ToString());
-    background_.Start(FinishUndo(request, waiter, session), "withdraw lock");
+    background_.Start(FinishUndo(request, wait->number, session), "withdraw lock");
   }
   co_return Fail(Errc::kInterrupted);
 }
 
 // Withdraws the wait, or frees the lock if it was granted before.
-asio::awaitable<Result<void>> Locks::Undo(LockRequest request, uint64_t waiter, Deadline deadline) {
-  wire::MetaRequest meta;
-  meta.mutable_cancel_lock()->set_inode(Raw(request.inode));
-  meta.mutable_cancel_lock()->set_waiter(waiter);
-  auto reply = co_await link_.Call(std::move(meta), deadline);
-  if (!reply) co_return Fail(reply.error());
-  if (!reply->cancel_lock().granted()) co_return Result<void>();
+asio::awaitable<Result<void>> Locks::Undo(LockRequest request, uint64_t waiter, SessionId session,
+                                          Deadline deadline) {
+  std::optional<Flocks::Hold> hold;
+  if (IsFlock(request)) hold.emplace(flocks_, request.inode, false);
+  auto granted = co_await calls_.Cancel(request.inode, waiter, deadline);
+  if (!granted) co_return Fail(granted.error());
+  if (!*granted) co_return Result<void>();
   LockRequest unlock = request;
   unlock.type = wire::LOCK_UNLOCK;
   unlock.wait = false;
-  auto unlocked = co_await Send(unlock, 0, deadline);
+  auto unlocked = co_await calls_.Set(unlock, 0, false, deadline);
+  if (hold && session == link_.session()) flocks_.Answered(unlock, unlocked);
   if (!unlocked) co_return Fail(unlocked.error());
   co_return Result<void>();
 }
 
 asio::awaitable<void> Locks::FinishUndo(LockRequest request, uint64_t waiter, SessionId session) {
+  std::optional<Flocks::Hold> hold;
+  if (IsFlock(request)) hold.emplace(flocks_, request.inode, false);
   while (!background_.stopping() && session == link_.session()) {
-    auto undone = co_await Undo(request, waiter, Deadline(clock_, kAskTimeoutMs));
+    auto undone = co_await Undo(request, waiter, session, Deadline(clock_, kAskTimeoutMs));
     if (undone || !MayRetry(undone.code())) co_return;
     co_await background_.SleepMs(kReleasePauseMs);
   }
 }
 
 asio::awaitable<Result<wire::TestLockReply>> Locks::Test(LockRequest request, Deadline deadline) {
-  wire::MetaRequest meta;
-  wire::TestLock& test = *meta.mutable_test_lock();
-  test.set_inode(Raw(request.inode));
-  test.set_kind(request.kind);
-  test.set_type(request.type);
-  test.set_owner(request.owner);
-  test.set_start(request.start);
-  test.set_last(request.last);
-  auto reply = co_await link_.Call(std::move(meta), deadline);
-  if (!reply) co_return Fail(reply.error());
-  co_return reply->test_lock();
+  return calls_.Test(request, deadline);
 }
 
 asio::awaitable<Result<void>> Locks::FreeOwner(std::shared_ptr<Handle> handle, uint64_t owner,
@@ -220,13 +243,7 @@ asio::awaitable<Result<void>> Locks::FreeOwner(std::shared_ptr<Handle> handle, u
   std::shared_ptr<Limiter> order = OrderOf(key);
   auto turn = co_await order->Take(1, deadline.left_ms());
   Result<void> freed = Fail(Errc::kTimedOut, "waited for the owner's last request");
-  if (turn) {
-    wire::MetaRequest meta;
-    meta.mutable_release_locks()->set_inode(Raw(handle->inode->id));
-    meta.mutable_release_locks()->set_owner(owner);
-    auto reply = co_await link_.Call(std::move(meta), deadline);
-    freed = reply ? Result<void>() : Result<void>(Fail(reply.error()));
-  }
+  if (turn) freed = co_await calls_.ReleaseOwner(handle->inode->id, owner, deadline);
   turn.reset();
   order.reset();
   ForgetOrder(key);
@@ -236,19 +253,31 @@ asio::awaitable<Result<void>> Locks::FreeOwner(std::shared_ptr<Handle> handle, u
   co_return Result<void>();
 }
 
+asio::awaitable<Result<void>> Locks::Close(
+    std::shared_ptr<Handle> handle,
+    std::function<asio::awaitable<Result<void>>(bool frees_locks)> tell) {
+  const InodeId inode = handle->inode->id;
+  const SessionId session = link_.session();
+  const bool knows = co_await flocks_.Close(inode, handle->id, handle->had_locks);
+  if (!knows) co_return co_await tell(false);
+  const Flocks::Hold hold(flocks_, inode, true);
+  auto told = co_await tell(true);
+  if (session == link_.session()) flocks_.Closed(inode, handle->id, static_cast<bool>(told));
+  co_return told;
+}
+
 void Locks::Granted(const wire::GrantPush& push) {
-  const auto found = waits_.find(push.waiter());
-  const auto wait = found == waits_.end() ? nullptr : found->second.lock();
+  const auto wait = waits_.Find(push.waiter());
   // One that was interrupted is freed by whoever withdrew it.
   if (!wait || SessionId{push.session()} != link_.session()) return;
+  if (IsFlock(wait->request)) return flocks_.GrantedAtMaster(*wait);
   wait->granted = true;
   wait->changed.NotifyAll();
 }
 
-void Locks::WakeAll() {
-  for (const auto& [waiter, weak] : waits_) {
-    if (const auto wait = weak.lock()) wait->changed.NotifyAll();
-  }
+void Locks::SessionLost() {
+  flocks_.SessionLost();
+  waits_.WakeAll();
 }
 
 }  // namespace ringfs::client

@@ -31,7 +31,7 @@ Mount::Mount(asio::any_io_executor executor, Options options)
       chunks_(executor, maps_.view()),
       blocks_(executor, link_, maps_, chunks_),
       io_(executor, clock_, link_, blocks_, files_, background_),
-      locks_(executor, clock_, link_, background_),
+      locks_(executor, clock_, link_, background_, HooksOfFlocks()),
       leases_(executor, background_, options_.max_leases, HooksOfLeases()),
       cache_(leases_, options_.max_leases * kNamesALease),
       write_back_(executor, clock_, background_, LimitsOfWriteBack(), HooksOfWriteBack()),
@@ -53,7 +53,7 @@ MasterLinkHooks Mount::Hooks() {
     auto fenced = files_.Fence();
     leases_.DropAll();
     write_back_.Drop();
-    locks_.WakeAll();
+    locks_.SessionLost();
     if (!fenced.empty()) background_.Start(NameFenced(std::move(fenced)), "names of lost files");
   };
   AddCacheHooks(hooks);

@@ -104,6 +104,7 @@ class Mount final : public Filesystem {
   MasterLinkHooks Hooks();
   void AddCacheHooks(MasterLinkHooks& hooks);
   LeaseHooks HooksOfLeases();
+  FlockHooks HooksOfFlocks();
   WriteBackHooks HooksOfWriteBack();
   WriteBack::Limits LimitsOfWriteBack() const;
   // What the master says, in the order in which it says it.
@@ -137,6 +138,8 @@ class Mount final : public Filesystem {
   asio::awaitable<Result<void>> Remove(InodeId parent, wire::MetaRequest request);
   void Removed(const wire::Attributes& attributes);
   asio::awaitable<Result<void>> Tell(InodeId inode, wire::MetaRequest request);
+  // Tells the master that an open file ends, if it knows of it.
+  asio::awaitable<Result<void>> TellOfEnd(std::shared_ptr<Handle> handle, bool frees_locks);
   // A handle to be changed through. kBadDescriptor, kFenced.
   Result<std::shared_ptr<Handle>> UseToWrite(HandleId id) const;
   // A lock was taken through the handle that may be somebody else's by now.

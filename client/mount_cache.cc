@@ -20,6 +20,7 @@ void Mount::AddCacheHooks(MasterLinkHooks& hooks) {
     // What is still held back is under a lease as the master sees it, also when it was dropped here.
     std::vector<InodeId> writing = leases_.Writing();
     for (const InodeId inode : write_back_.Inodes()) writing.push_back(inode);
+    for (const InodeId inode : locks_.flocks().Here()) writing.push_back(LocksOf(inode));
     return writing;
   };
   hooks.returned = [this](const auto& reply, bool restarted) { Returned(reply, restarted); };
@@ -46,6 +47,13 @@ LeaseHooks Mount::HooksOfLeases() {
   hooks.send = [this](wire::LeaseAnswersRequest answers) {
     return link_.SendLeaseAnswers(std::move(answers));
   };
+  return hooks;
+}
+
+FlockHooks Mount::HooksOfFlocks() {
+  FlockHooks hooks;
+  hooks.leased = [this](InodeId inode) { return leases_.HoldsWrite(LocksOf(inode)); };
+  hooks.give_back = [this](InodeId inode) { leases_.GiveBack(LocksOf(inode)); };
   return hooks;
 }
 
@@ -93,6 +101,7 @@ bool Mount::KeepsPages(InodeId inode) const {
 }
 
 asio::awaitable<void> Mount::ForgetPages(InodeId inode, bool pages) {
+  if (StandsForLocks(inode)) co_return;
   // There is nothing in a directory that was removed, and the kernel gives its names out no more: to
   // make it forget them would cost it the names of all other directories.
   const wire::Attributes* removed = removed_.Find(inode);
@@ -304,8 +313,11 @@ void Mount::Returned(const wire::OpenSessionReply& reply, bool restarted) {
 
 void Mount::Recalled(const wire::RecallPush& push) {
   const InodeId inode{push.inode()};
-  // The lease was dropped here when the session may have expired; what was held back is still there.
-  if (!leases_.IsThere(inode) && write_back_.Holds(inode)) {
+  // The lease was dropped here when the session may have expired; what was held back is still there,
+  // and so are locks.
+  const bool holds = StandsForLocks(inode) ? locks_.flocks().IsHere(InodeOfLocks(inode))
+                                           : write_back_.Holds(inode);
+  if (!leases_.IsThere(inode) && holds) {
     background_.Start(AnswerLate(push), "late recall");
   } else {
     leases_.Recall(push);
@@ -321,6 +333,7 @@ asio::awaitable<void> Mount::AnswerLate(wire::RecallPush push) {
 // Nobody else may see the file before what was written here is stored. When that takes too long the
 // master ends the session.
 asio::awaitable<void> Mount::FlushForRecall(InodeId inode) {
+  if (StandsForLocks(inode)) co_return co_await locks_.HandOver(InodeOfLocks(inode));
   const std::shared_ptr<Inode> file = files_.Find(inode);
   while (file && file->overwrites > 0) co_await overwritten_.Wait();
   while (write_back_.Holds(inode) && !background_.stopping()) {

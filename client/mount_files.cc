@@ -227,24 +227,30 @@ asio::awaitable<Result<void>> Mount::Flush(HandleId id, uint64_t owner) {
   co_return Reported("flush", handle->inode->id, std::move(freed));
 }
 
+asio::awaitable<Result<void>> Mount::TellOfEnd(std::shared_ptr<Handle> handle, bool frees_locks) {
+  if (handle->fenced) co_return Result<void>();
+  const bool untold = files_.TakeUntold(*handle);
+  wire::MetaRequest request;
+  if (!untold) {
+    request.mutable_close()->set_inode(Raw(handle->inode->id));
+    request.mutable_close()->set_writing(handle->mode.write);
+    // Frees flock and range locks alike, whoever owns them.
+    if (frees_locks) request.mutable_close()->set_handle(Raw(handle->id));
+  } else if (frees_locks) {
+    request.mutable_release_locks()->set_inode(Raw(handle->inode->id));
+    request.mutable_release_locks()->set_handle(Raw(handle->id));
+  }
+  if (request.operation_case() == wire::MetaRequest::OPERATION_NOT_SET) co_return Result<void>();
+  co_return co_await Tell(handle->inode->id, std::move(request));
+}
+
 asio::awaitable<Result<void>> Mount::Release(HandleId id, std::optional<uint64_t> /*flock_owner*/) {
   auto handle = files_.FindHandle(id);
   if (!handle) co_return Fail(Errc::kBadDescriptor);
   Result<void> closed;
   if (!handle->fenced) {
-    const bool untold = files_.TakeUntold(*handle);
-    wire::MetaRequest request;
-    if (!untold) {
-      request.mutable_close()->set_inode(Raw(handle->inode->id));
-      request.mutable_close()->set_writing(handle->mode.write);
-      // Frees flock and range locks alike, whoever owns them.
-      if (handle->had_locks) request.mutable_close()->set_handle(Raw(id));
-    } else if (handle->had_locks) {
-      request.mutable_release_locks()->set_inode(Raw(handle->inode->id));
-      request.mutable_release_locks()->set_handle(Raw(id));
-    }
-    const bool needed = request.operation_case() != wire::MetaRequest::OPERATION_NOT_SET;
-    if (needed) closed = co_await Tell(handle->inode->id, std::move(request));
+    auto tell = [this, handle](bool frees_locks) { return TellOfEnd(handle, frees_locks); };
+    closed = co_await locks_.Close(handle, std::move(tell));
   }
   const bool fenced = handle->fenced;
   files_.Remove(std::move(handle));

@@ -4,7 +4,7 @@ namespace ringfs::client {
 namespace {
 
 // Beside the bytes, about.
-constexpr size_t kFileMemory = 512;
+constexpr size_t kRecentFileMemory = 512;
 
 bool IsWhole(const std::vector<FilePiece>& pieces) {
   uint64_t end = 0;
@@ -32,7 +32,7 @@ void RecentWrites::Stored(InodeId inode, const ContentState& state,
     file->second.age = by_age_.insert(by_age_.end(), inode);
   }
   for (const FilePiece& piece : pieces) file->second.ranges.Put(piece.offset, piece.bytes);
-  const size_t now = kFileMemory + file->second.ranges.memory_bytes();
+  const size_t now = kRecentFileMemory + file->second.ranges.memory_bytes();
   memory_bytes_ += now - file->second.counted;
   file->second.counted = now;
   if (now > max_file_bytes_) Erase(file);

@@ -125,6 +125,10 @@ class LeaseTable {
   // would be there for a moment all the same, and be right for nobody.
   std::optional<wire::LeaseGrant> Grant(SessionId session, InodeId inode, wire::LeaseKind kind,
                                         int64_t now_ns, bool for_pages = false);
+  // A write lease would be granted now, or is there.
+  bool MayWrite(SessionId session, InodeId inode, int64_t now_ns) const {
+    return Allowed(session, inode, now_ns, false) == wire::LEASE_WRITE;
+  }
   // What the session holds, and is not being recalled.
   std::optional<wire::LeaseGrant> Find(SessionId session, InodeId inode) const;
   bool IsLeased(InodeId inode) const;

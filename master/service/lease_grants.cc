@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "common/locks/lock_table.h"
 #include "master/service/lease_handler.h"
 
 namespace ringfs::master {
@@ -36,6 +37,13 @@ class Granter {
     if (!lease || inode == InodeId{reply_.attributes().inode()}) return;
     Result<wire::Attributes> attributes = context_.state.Attributes(inode);
     if (attributes && attributes->links() != 0) *reply_.add_changed() = *std::move(attributes);
+  }
+
+  // The flocks of an inode, when nobody else has any and they may be the session's own for a while.
+  void Locks(InodeId inode) {
+    if (!context_.state.locks().OnlyOf(session_, inode, wire::LOCK_FLOCK)) return;
+    if (!context_.leases.MayWrite(session_, LocksOf(inode), now_ns_)) return;
+    Name(context_.leases.Grant(session_, LocksOf(inode), wire::LEASE_WRITE, now_ns_));
   }
 
   // An inode with its attributes. While a cut of another session is pending, they are about to
@@ -124,6 +132,8 @@ void GrantForChange(Context& context, const wire::MetaRequest& request,
   Granter granter(context, request, reply);
   if (reply.has_attributes()) granter.Shown(reply.attributes(), MayWrite(context, request));
   for (const InodeId inode : touched) granter.Changed(inode);
+  const wire::SetLock& lock = request.set_lock();
+  if (lock.lease() && lock.kind() == wire::LOCK_FLOCK) granter.Locks(InodeId{lock.inode()});
 }
 
 void KeepStandingLeases(Context& context, SessionId session, wire::MetaReply& reply) {

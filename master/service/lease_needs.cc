@@ -91,6 +91,15 @@ LeaseWants NeedsOf(const wire::SetAttributes& ask) {
   return ask.was_read() && !more ? LeaseWants() : Changes(ask.inode());
 }
 
+LeaseWants NeedsOf(const wire::SetLock& ask) {
+  if (ask.type() == wire::LOCK_UNLOCK) return {};
+  LeaseWants wants = Knows(ask.inode());
+  if (ask.kind() == wire::LOCK_FLOCK) {
+    wants.Add(LocksOf(InodeId{ask.inode()}), LeaseNeed::kChange);
+  }
+  return wants;
+}
+
 // Inodes whose attributes or content the answer shows, besides those in the answer itself.
 uint64_t InodeAsked(const wire::MetaRequest& request) {
   switch (request.operation_case()) {
@@ -147,8 +156,7 @@ LeaseWants NeedsOfChange(const StateMachine& state, const wire::MetaRequest& req
     case NeedCase::kClaimCut:
       return Changes(request.claim_cut().inode());
     case NeedCase::kSetLock:
-      return request.set_lock().type() == wire::LOCK_UNLOCK ? LeaseWants()
-                                                            : Knows(request.set_lock().inode());
+      return NeedsOf(request.set_lock());
     default:  // what frees locks
       return {};
   }

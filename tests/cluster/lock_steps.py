@@ -465,6 +465,51 @@ class Steps:
               f"({taken_ms:.1f} ms each)")
         check(not self.locks("crowd"), f"{self.locks('crowd')}")
 
+    def asked(self):
+        """How many requests the master has had from mounts."""
+        out = subprocess.run(["ringfs", "stats", "--json", "--master", self.master], check=True,
+                             capture_output=True)
+        metrics = json.loads(out.stdout)[0]["metrics"]
+        return sum(metric["value"] for metric in metrics
+                   if metric["name"] == "ringfs_calls_total" and metric["label_value"] == "meta")
+
+    def leased(self):
+        """Locks that nobody else wants cost no request, and the other mount is excluded all the same."""
+        fds = [os.open(f"{self.first}/lease", os.O_RDWR | os.O_CREAT) for _ in range(2)]
+        other = self.on(self.second, "lease")
+        fcntl.flock(fds[0], EX)
+        fcntl.flock(fds[0], UN)
+        before = self.asked()
+        check(before > 0, "requests are not counted")
+        for _ in range(1000):
+            fcntl.flock(fds[0], EX)
+            try:
+                fcntl.flock(fds[1], SH | NB)
+                raise SystemExit("two have it")
+            except BlockingIOError:
+                pass
+            fcntl.flock(fds[0], UN)
+            fcntl.flock(fds[1], SH)
+            fcntl.flock(fds[1], UN)
+        asked = self.asked() - before
+        print(f"   {asked:.0f} requests for 2,000 locks and unlocks")
+        check(asked < 50, "they are asked for")
+        for turn in range(20):
+            fcntl.flock(fds[0], EX)
+            other.fails(errno.EWOULDBLOCK, "flock", EX | NB)
+            fcntl.flock(fds[0], UN)
+            other.now("flock", EX | NB)
+            try:
+                fcntl.flock(fds[1], SH | NB)
+                raise SystemExit("two have it")
+            except BlockingIOError:
+                pass
+            other.now("flock", UN)
+            if turn == 10:
+                time.sleep(1.2)  # long enough for the lease to be given again
+        os.close(fds[0])
+        os.close(fds[1])
+
     def latency(self):
         workers = [self.on(self.first, "t"), self.on(self.second, "t")]
         taken_ms = []

@@ -25,12 +25,13 @@ step_killed_master() { run killed_master "$(cat "$data/run/master.pid")" ringfs 
 step_listed() { run listed; }
 step_broken() { run broken; }
 step_crowd() { run crowd; }
+step_leased() { run leased; }
 step_latency() { run latency; }
 
 up
 mount_at "$second" -o session_ttl=3
 for name in exclusion upgrade ranges descriptions owners signals cycle killed_holder stopped_mount \
-  killed_master listed broken crowd latency; do
+  killed_master listed broken crowd leased latency; do
   step "$name"
 done
 say "$steps steps passed"

@@ -379,5 +379,85 @@ TEST(LeaseGrace, IsNotNeededWhereNobodyCaches) {
   EXPECT_TRUE(client.Meta(Chmod(client, inode)));
 }
 
+// --- the flocks of an inode under a lease
+
+TEST_F(LeaseServiceTest, WhoAloneHasFlocksOfAFileGetsThemToItself) {
+  const wire::Attributes file = a_.MakeFile("f");
+  const uint64_t locks = Raw(LocksOf(InodeId{file.inode()}));
+  wire::MetaRequest request = a_.LockRequest(file.inode(), wire::LOCK_EXCLUSIVE);
+  const auto unasked = a_.Meta(request);
+  ASSERT_TRUE(unasked);
+  EXPECT_EQ(LeaseIn(*unasked, locks), wire::LEASE_NONE) << "only who asks for it gets it";
+  request = a_.LockRequest(file.inode(), wire::LOCK_EXCLUSIVE);
+  request.mutable_set_lock()->set_lease(true);
+  const auto locked = a_.Meta(request);
+  ASSERT_TRUE(locked);
+  EXPECT_EQ(LeaseIn(*locked, locks), wire::LEASE_WRITE);
+
+  // Another session waits until they are given back.
+  const auto pending = b_.StartMeta(b_.LockRequest(file.inode(), wire::LOCK_EXCLUSIVE, 5));
+  const wire::RecallPush recall = a_.TakeRecall();
+  EXPECT_EQ(recall.inode(), locks);
+  EXPECT_EQ(recall.keep(), wire::LEASE_NONE);
+  EXPECT_FALSE(pending->has_value());
+  ASSERT_TRUE(a_.Lock(file.inode(), wire::LOCK_UNLOCK));
+  EXPECT_FALSE(pending->has_value()) << "it may still hold what the master does not know of";
+  a_.Answer(recall);
+  ASSERT_TRUE(Comes(pending));
+  ASSERT_TRUE(**pending);
+  EXPECT_FALSE((**pending)->set_lock().queued());
+
+  // While somebody else holds one there is no lease, however quiet it is.
+  PassTime(2000, {&a_, &b_, &plain_});
+  request = a_.LockRequest(file.inode(), wire::LOCK_EXCLUSIVE, 6);
+  request.mutable_set_lock()->set_lease(true);
+  const auto queued = a_.Meta(request);
+  ASSERT_TRUE(queued);
+  EXPECT_TRUE(queued->set_lock().queued());
+  EXPECT_EQ(LeaseIn(*queued, locks), wire::LEASE_NONE);
+}
+
+TEST_F(LeaseServiceTest, FlocksAreGivenAwayWhenTheirHolderHasExpired) {
+  const wire::Attributes file = a_.MakeFile("f");
+  wire::MetaRequest request = a_.LockRequest(file.inode(), wire::LOCK_SHARED);
+  request.mutable_set_lock()->set_lease(true);
+  ASSERT_TRUE(a_.Meta(request));
+  ASSERT_TRUE(a_.Lock(file.inode(), wire::LOCK_UNLOCK));
+
+  // The master knows of no lock any more, and of the lease.
+  const auto pending =
+      plain_.StartMeta(plain_.LockRequest(file.inode(), wire::LOCK_EXCLUSIVE), kPatientMs);
+  PassTime(3000, {&b_, &plain_});
+  EXPECT_FALSE(pending->has_value());
+  PassTime(12'000, {&b_, &plain_});
+
+  ASSERT_TRUE(Comes(pending));
+  EXPECT_TRUE(**pending);
+}
+
+TEST_F(LeaseServiceTest, FlocksUnderLeaseOutliveARestart) {
+  const wire::Attributes file = a_.MakeFile("f");
+  const uint64_t locks = Raw(LocksOf(InodeId{file.inode()}));
+  wire::MetaRequest request = a_.LockRequest(file.inode(), wire::LOCK_SHARED);
+  request.mutable_set_lock()->set_lease(true);
+  ASSERT_TRUE(a_.Meta(request));
+  ASSERT_TRUE(a_.Lock(file.inode(), wire::LOCK_UNLOCK));
+  master_.Restart();
+  ASSERT_TRUE(b_.Resume());
+  b_.SayAllDropped();
+  const auto back = a_.Resume({}, {locks});
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->leases_size(), 1);
+  a_.SayAllDropped();
+
+  const auto pending = b_.StartMeta(b_.LockRequest(file.inode(), wire::LOCK_EXCLUSIVE));
+  const wire::RecallPush recall = a_.TakeRecall();
+  EXPECT_EQ(recall.inode(), locks);
+  a_.Answer(recall);
+
+  ASSERT_TRUE(Comes(pending));
+  EXPECT_TRUE(**pending);
+}
+
 }  // namespace
 }  // namespace ringfs::master

@@ -59,18 +59,20 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::Handle(std::shared_ptr<rpc::Peer
   }
 }
 
-void FakeMaster::Grant(uint64_t inode, wire::MetaReply& reply) {
+void FakeMaster::Grant(uint64_t inode, wire::LeaseKind kind, wire::MetaReply& reply) {
   uint64_t& number = leases_[inode];
   if (number == 0) number = ++last_lease_;
   wire::LeaseGrant& grant = *reply.add_leases();
   grant.set_inode(inode);
-  grant.set_kind(*grants);
+  grant.set_kind(kind);
   grant.set_number(number);
 }
 
 void FakeMaster::AddGrants(const wire::MetaRequest& request, wire::MetaReply& reply) {
-  if (request.has_lookup() || request.has_create() || request.has_unlink()) Grant(1, reply);
-  if (reply.has_attributes()) Grant(reply.attributes().inode(), reply);
+  if (request.has_lookup() || request.has_create() || request.has_unlink()) {
+    Grant(1, *grants, reply);
+  }
+  if (reply.has_attributes()) Grant(reply.attributes().inode(), *grants, reply);
 }
 
 void FakeMaster::PushRecall(uint64_t inode, wire::LeaseKind keep) {
@@ -127,6 +129,9 @@ asio::awaitable<Result<rpc::Reply>> FakeMaster::HandleMeta(std::shared_ptr<rpc::
   if (lose_answer && lose_answer(request)) from->Close();
   if (!reply) co_return Fail(reply.error());
   if (grants) AddGrants(request, *reply);
+  if (lease_locks && request.set_lock().lease()) {
+    Grant(Raw(LocksOf(InodeId{request.set_lock().inode()})), wire::LEASE_WRITE, *reply);
+  }
   if (answers_early && request.keeps()) {
     reply->set_unflushed(++last_change_);
     reply->set_made_ns(static_cast<int64_t>(1000 + last_change_));
@@ -160,6 +165,7 @@ Result<wire::MetaReply> FakeMaster::Apply(const wire::MetaRequest& request) {
       if (names.erase(request.unlink().name()) == 0) return Fail(Errc::kNotFound);
       return removed == 0 ? wire::MetaReply() : ReplyWith(removed);
     case Operation::kClose:
+      return locks ? ApplyLockForReal(request) : wire::MetaReply();
     case Operation::kAbortAppend:
     case Operation::kFlushNames:
       return wire::MetaReply();
@@ -254,7 +260,36 @@ Result<wire::MetaReply> FakeMaster::Extend(const wire::Extend& extend) {
   return ReplyWith(extend.inode());
 }
 
+Result<wire::MetaReply> FakeMaster::ApplyLockForReal(const wire::MetaRequest& request) {
+  const SessionId from{request.session()};
+  wire::MetaReply reply;
+  LockChanges changes;
+  SetLockAnswer answer;
+  if (request.has_set_lock()) {
+    answer = locks->Set(from, request.set_lock(), 0, changes);
+    reply.mutable_set_lock()->set_queued(answer.queued);
+  } else if (request.has_cancel_lock()) {
+    const wire::CancelLock& cancel = request.cancel_lock();
+    const bool withdrawn =
+        locks->Cancel(from, InodeId{cancel.inode()}, cancel.waiter(), 0, changes);
+    reply.mutable_cancel_lock()->set_granted(!withdrawn);
+  } else if (request.has_release_locks()) {
+    locks->Release(from, request.release_locks(), 0, changes);
+  } else if (request.has_close() && request.close().handle() != 0) {
+    wire::ReleaseLocks release;
+    release.set_inode(request.close().inode());
+    release.set_handle(request.close().handle());
+    locks->Release(from, release, 0, changes);
+  }
+  for (const wire::GrantPush& grant : changes.granted) {
+    if (grant.session() == session) PushGrant(grant.inode(), grant.waiter());
+  }
+  if (answer.error != Errc::kOk) return Fail(answer.error);
+  return reply;
+}
+
 Result<wire::MetaReply> FakeMaster::ApplyLock(const wire::MetaRequest& request) {
+  if (locks) return ApplyLockForReal(request);
   wire::MetaReply reply;
   if (request.has_set_lock()) {
     reply.mutable_set_lock()->set_queued(queue_locks && request.set_lock().wait());

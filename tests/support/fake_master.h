@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/async.h"
+#include "common/locks/lock_table.h"
 #include "common/rpc/server.h"
 #include "proto/cluster.pb.h"
 #include "proto/lease.pb.h"
@@ -60,6 +61,9 @@ class FakeMaster final : public rpc::Service {
   bool queue_locks = false;
   bool cancel_finds_granted = false;
   wire::LockStatusReply lock_status;
+  // Instead: by a real table, and (lease_locks) with the lease of the flocks to whoever asks for it.
+  std::optional<LockTable> locks;
+  bool lease_locks = false;
   void PushGrant(uint64_t inode, uint64_t waiter);
   void PushEpoch();
 
@@ -94,7 +98,8 @@ class FakeMaster final : public rpc::Service {
   Result<wire::MetaReply> Extend(const wire::Extend& extend);
   Result<wire::MetaReply> ReplyWith(uint64_t inode);
 
-  void Grant(uint64_t inode, wire::MetaReply& reply);
+  Result<wire::MetaReply> ApplyLockForReal(const wire::MetaRequest& request);
+  void Grant(uint64_t inode, wire::LeaseKind kind, wire::MetaReply& reply);
   void AddGrants(const wire::MetaRequest& request, wire::MetaReply& reply);
 
   struct Slot {
