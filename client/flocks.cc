@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "common/log.h"
@@ -93,8 +95,8 @@ asio::awaitable<Result<bool>> Flocks::AreHere(InodeId inode, SessionId session,
     if (session != link_.session()) {
       co_return Fail(Errc::kFenced, fmt::format("session {} has expired", Raw(session)));
     }
-    const auto state = Find(inode);
-    if (!state) co_return false;
+    if (!Find(inode) && !hooks_.leased(inode)) co_return false;
+    const auto state = StateOf(inode);
     if (state->place == Place::kHere) co_return true;
     if (state->place == Place::kMaster) {
       if (state->holding > 0 || !hooks_.leased(inode)) co_return false;
@@ -115,7 +117,7 @@ Result<wire::SetLockReply> Flocks::Set(LockWait& wait) {
   const SetLockAnswer answer = here_.Set(link_.session(), MessageOf(wait.request, wait.number),
                                          link_.MasterNowNs(), changes);
   if (answer.queued) {
-    wait.queue = LockWait::Queue::kHere;
+    waits_.Queue(wait, LockWait::Queue::kHere);
     wait.since_ns = clock_.MonotonicNs();
   } else {
     wait.queue = LockWait::Queue::kNone;
@@ -196,7 +198,8 @@ asio::awaitable<bool> Flocks::TellHeld(InodeId inode, std::shared_ptr<Inode> sta
     if (state->place == Place::kHere && state->changed_ns != as_of_ns) co_return false;
     const auto next = state->told.Next(inode, here_.List(inode));
     if (!next) co_return true;
-    auto reply = co_await calls_.Set(*next, 0, false, Deadline(clock_, kFlockTimeoutMs));
+    auto reply = co_await calls_.Set(*next, 0, LockCalls::Lease::kHandOver,
+                                     Deadline(clock_, kFlockTimeoutMs));
     state->told.Answered(*next, reply);
     if (reply) continue;
     spdlog::warn("inode {}: the master is still to be told of a lock: {}", Raw(inode),
@@ -260,8 +263,9 @@ void Flocks::Come(InodeId inode, std::shared_ptr<Inode> state) {
 }
 
 asio::awaitable<void> Flocks::FetchWaits(InodeId inode, std::shared_ptr<Inode> state, Waits waits) {
+  // From the last on: one that is taken out of the queue lets none behind it pass.
   Waits fetched;
-  for (const auto& wait : waits) {
+  for (const auto& wait : std::views::reverse(waits)) {
     const auto withdrawn = co_await FetchWait(inode, state, wait);
     if (!Stands(inode, state)) break;
     if (!withdrawn) {
@@ -272,6 +276,7 @@ asio::awaitable<void> Flocks::FetchWaits(InodeId inode, std::shared_ptr<Inode> s
       GrantedAtMaster(*wait);
     }
   }
+  std::ranges::reverse(fetched);
   if (Stands(inode, state)) Arrive(inode, *state, fetched);
   EndMove(waits);
 }
@@ -320,7 +325,7 @@ void Flocks::EndMove(const Waits& waits) {
 asio::awaitable<void> Flocks::HandOver(InodeId inode) {
   const auto state = Find(inode);
   if (!state) co_return;
-  while (Stands(inode, state) &&
+  while (Stands(inode, state) && !background_.stopping() &&
          (state->place == Place::kComing || state->place == Place::kGoing)) {
     co_await state->changed.Wait();
   }
@@ -333,6 +338,7 @@ asio::awaitable<void> Flocks::HandOver(InodeId inode) {
     if (told && Stands(inode, state)) co_await MoveToMaster(inode, state, wait);
   }
   EndMove(waits);
+  state->changed.NotifyAll();
   if (!told || !Stands(inode, state)) co_return;
   LockChanges changes;
   here_.ReleaseAll(link_.session(), inode, link_.MasterNowNs(), changes);
@@ -343,19 +349,29 @@ asio::awaitable<void> Flocks::HandOver(InodeId inode) {
 
 asio::awaitable<void> Flocks::MoveToMaster(InodeId inode, std::shared_ptr<Inode> state,
                                            std::shared_ptr<LockWait> wait) {
-  wait->connects = link_.connects();
-  auto reply =
-      co_await calls_.Set(wait->request, wait->number, false, Deadline(clock_, kFlockTimeoutMs));
-  if (!Stands(inode, state)) co_return;
-  state->told.Answered(wait->request, reply);
-  if (wait->granted) {
-    state->told.Granted(wait->request);  // before this was told of the answer
-  } else if (!reply) {
-    wait->failed = reply.error();
-  } else if (reply->queued()) {
-    wait->queue = LockWait::Queue::kMaster;
-  } else {
-    wait->granted = true;
+  for (;;) {
+    wait->connects = link_.connects();
+    auto reply = co_await calls_.Set(wait->request, wait->number, LockCalls::Lease::kHandOver,
+                                     Deadline(clock_, kFlockTimeoutMs));
+    if (!Stands(inode, state)) co_return;
+    state->told.Answered(wait->request, reply);
+    if (wait->granted) {
+      state->told.Granted(wait->request);  // the push has overtaken the answer
+    } else if (reply && reply->queued()) {
+      waits_.Queue(*wait, LockWait::Queue::kMaster);
+    } else if (reply) {
+      wait->granted = true;
+    } else if (MayRetry(reply.code()) && !background_.stopping()) {
+      co_await background_.SleepMs(kFlockPauseMs);
+      continue;
+    } else if (reply.code() == Errc::kInvalid) {
+      // It has come there by an earlier try, and waits.
+      waits_.Queue(*wait, LockWait::Queue::kMaster);
+      wait->connects = 0;
+    } else {
+      wait->failed = reply.error();
+    }
+    co_return;
   }
 }
 

@@ -63,6 +63,8 @@ bool Leases::Take(const wire::LeaseGrant& grant) {
     if (grant.number() <= recalled->second) return false;
     void_.erase(recalled);
   }
+  const auto given = given_back_.find(inode);
+  if (given != given_back_.end() && grant.number() <= given->second) return false;
   // What the kernel still has of earlier leases would come to life again. The master finds out that
   // the lease was not taken when it recalls it.
   if (forgetting_ > 0) return false;
@@ -180,13 +182,14 @@ void Leases::Remove(Table::iterator lease) {
 }
 
 void Leases::GiveBackOldest() {
-  size_t left = std::max<size_t>(max_leases_ / kGivenBackShare, 1);
-  for (auto inode = by_age_.begin(); inode != by_age_.end() && left > 0; ++inode) {
-    Lease& lease = leases_.at(*inode);
-    if (lease.going) continue;
-    Begin(*inode, lease, wire::LEASE_NONE);
-    --left;
+  const size_t most = std::max<size_t>(max_leases_ / kGivenBackShare, 1);
+  std::vector<InodeId> oldest;
+  for (const InodeId inode : by_age_) {
+    if (oldest.size() == most) break;
+    if (!leases_.at(inode).going) oldest.push_back(inode);
   }
+  // One that has nothing to do for it is gone when this returns.
+  for (const InodeId inode : oldest) GiveBack(inode);
 }
 
 // --- what ends all at once
@@ -195,6 +198,7 @@ void Leases::Reconnected() {
   ++connections_;
   void_.clear();
   answers_.clear();
+  given_back_.clear();
   StartSending();
 }
 
@@ -202,6 +206,7 @@ void Leases::MasterRestarted(const std::vector<wire::LeaseGrant>& kept) {
   ++connections_;
   void_.clear();
   answers_.clear();
+  given_back_.clear();
   owes_all_dropped_ = true;
   std::vector<InodeId> gone;
   for (auto place = leases_.begin(); place != leases_.end();) {
@@ -265,6 +270,10 @@ void Leases::AddAnswer(InodeId inode, uint64_t number, wire::LeaseKind kept) {
   answer.set_inode(Raw(inode));
   answer.set_number(number);
   answer.set_kept(kept);
+  if (kept == wire::LEASE_NONE) {
+    uint64_t& until = given_back_[inode];
+    until = std::max(until, number);
+  }
   if (kept != wire::LEASE_WRITE) hooks_.tell_opens(answer);
 }
 
@@ -280,14 +289,18 @@ asio::awaitable<void> Leases::SendAnswers() {
   co_await asio::post(executor_, asio::use_awaitable);
   while ((!answers_.empty() || HasToTellAllDropped()) && !background_.stopping()) {
     wire::LeaseAnswersRequest request;
-    for (wire::LeaseAnswer& answer : answers_) *request.add_answers() = std::move(answer);
-    answers_.clear();
+    const std::vector<wire::LeaseAnswer> answers = std::exchange(answers_, {});
+    for (const wire::LeaseAnswer& answer : answers) *request.add_answers() = answer;
     request.set_all_dropped(HasToTellAllDropped());
     const bool all_dropped = request.all_dropped();
     const uint64_t connection = connections_;
     const bool sent = co_await hooks_.send(std::move(request));
     if (connection != connections_) continue;
     if (!sent) break;  // Reconnected() goes on
+    for (const wire::LeaseAnswer& answer : answers) {
+      const auto given = given_back_.find(InodeId{answer.inode()});
+      if (given != given_back_.end() && given->second <= answer.number()) given_back_.erase(given);
+    }
     if (all_dropped) owes_all_dropped_ = false;
   }
   sending_ = false;

@@ -124,6 +124,8 @@ class Leases {
   std::unordered_map<InodeId, uint64_t> void_;  // recalled before they were granted: up to here
   int forgetting_ = 0;  // the kernel may still have something of leases that were dropped at once
   std::vector<wire::LeaseAnswer> answers_;  // to be sent
+  // Given back, up to these numbers; the master may still name them until it has answered.
+  std::unordered_map<InodeId, uint64_t> given_back_;
   bool owes_all_dropped_ = false;           // to this run of the master
   bool sending_ = false;
   bool sending_later_ = false;

@@ -20,10 +20,11 @@ wire::SetLock MessageOf(const LockRequest& request, uint64_t waiter) {
 }
 
 asio::awaitable<Result<wire::SetLockReply>> LockCalls::Set(LockRequest request, uint64_t waiter,
-                                                           bool lease, Deadline deadline) {
+                                                           Lease lease, Deadline deadline) {
   wire::MetaRequest meta;
   *meta.mutable_set_lock() = MessageOf(request, waiter);
-  meta.mutable_set_lock()->set_lease(lease);
+  meta.mutable_set_lock()->set_lease(lease == Lease::kMayLease);
+  meta.mutable_set_lock()->set_hand_over(lease == Lease::kHandOver);
   auto reply = co_await link_.Call(std::move(meta), deadline);
   if (!reply) co_return Fail(reply.error());
   co_return reply->set_lock();

@@ -21,8 +21,10 @@ class LockCalls {
  public:
   explicit LockCalls(MasterLink& link) : link_(link) {}
 
-  // `lease`: of an flock, the answer may bring the lease of all flocks of the inode.
-  asio::awaitable<Result<wire::SetLockReply>> Set(LockRequest request, uint64_t waiter, bool lease,
+  // kMayLease: of an flock, the answer may bring the lease of all flocks of the inode. kHandOver: that
+  // lease is going; the request is not kept from the master by others that wait for it.
+  enum class Lease { kNone, kMayLease, kHandOver };
+  asio::awaitable<Result<wire::SetLockReply>> Set(LockRequest request, uint64_t waiter, Lease lease,
                                                   Deadline deadline);
   // Whether the wait had been granted before; if not, it is withdrawn.
   asio::awaitable<Result<bool>> Cancel(InodeId inode, uint64_t waiter, Deadline deadline);

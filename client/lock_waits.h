@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <asio/any_io_executor.hpp>
 #include <cstdint>
 #include <map>
@@ -26,14 +27,16 @@ struct LockWait {
   const uint64_t number;  // given to the master, and used once
   const LockRequest request;
   Queue queue = Queue::kNone;
+  uint64_t place = 0;  // in it: by LockWaits
   bool moving = false;   // from one queue to the other: nothing is to be done to it meanwhile
   bool granted = false;
+  bool left = false;  // by its caller, who was interrupted: somebody else ends it
   std::optional<Error> failed;
   int64_t since_ns = 0;   // when it came into a queue here
   uint64_t connects = 0;  // as of MasterLink, when the master was asked
 };
 
-// The requests that are under way, in the order in which they came.
+// The requests that are under way.
 //
 // Threads: only from the executor.
 class LockWaits {
@@ -44,12 +47,17 @@ class LockWaits {
     const uint64_t number = ++last_number_;
     return waits_[number] = std::make_shared<LockWait>(executor_, number, request);
   }
+  void Queue(LockWait& wait, LockWait::Queue queue) {
+    wait.queue = queue;
+    wait.place = ++last_place_;
+  }
   void Remove(const LockWait& wait) { waits_.erase(wait.number); }
   // Null: it has ended.
   std::shared_ptr<LockWait> Find(uint64_t number) const {
     const auto found = waits_.find(number);
     return found == waits_.end() ? nullptr : found->second;
   }
+  // In their order.
   std::vector<std::shared_ptr<LockWait>> Flocks(InodeId inode, LockWait::Queue queue) const {
     std::vector<std::shared_ptr<LockWait>> found;
     for (const auto& [number, wait] : waits_) {
@@ -57,6 +65,7 @@ class LockWaits {
       if (request.inode != inode || request.kind != wire::LOCK_FLOCK) continue;
       if (wait->queue == queue && !wait->granted) found.push_back(wait);
     }
+    std::ranges::sort(found, {}, &LockWait::place);
     return found;
   }
   void WakeAll() {
@@ -67,6 +76,7 @@ class LockWaits {
   asio::any_io_executor executor_;
   std::map<uint64_t, std::shared_ptr<LockWait>> waits_;
   uint64_t last_number_ = 0;
+  uint64_t last_place_ = 0;
 };
 
 }  // namespace ringfs::client

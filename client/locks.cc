@@ -100,7 +100,11 @@ asio::awaitable<Result<Locks::End>> Locks::Ask(std::shared_ptr<Handle> handle, L
   } else if (reply->queued()) {
     end = co_await Await(wait, interrupt, session);
   }
-  waits_.Remove(*wait);
+  if (!reply && MayRetry(reply.code()) && request.wait && IsFlock(request) && !end) {
+    // It may be in the master's queue, or come there.
+    background_.Start(FinishUndo(request, wait->number, session), "lock that was not answered");
+  }
+  if (!wait->left) waits_.Remove(*wait);
   co_return end;
 }
 
@@ -114,7 +118,9 @@ asio::awaitable<Result<wire::SetLockReply>> Locks::SendFlock(std::shared_ptr<Han
   if (*here) co_return flocks_.Set(*wait);
   const Flocks::Hold hold(flocks_, inode, true);
   auto reply = co_await Send(handle, wait, session, deadline);
-  if (session == link_.session()) flocks_.Answered(wait->request, reply);
+  if (session != link_.session()) co_return reply;
+  flocks_.Answered(wait->request, reply);
+  if (wait->granted) flocks_.GrantedAtMaster(*wait);  // the push has overtaken the answer
   co_return reply;
 }
 
@@ -129,9 +135,10 @@ asio::awaitable<Result<wire::SetLockReply>> Locks::Send(std::shared_ptr<Handle> 
     if (!IsFlock(request)) handle->inode->range_owners.insert(request.owner);
   }
   wait->connects = link_.connects();
-  const bool lease = IsFlock(request) && flocks_.WantsLease(request.inode);
+  const bool may_lease = IsFlock(request) && flocks_.WantsLease(request.inode);
+  const auto lease = may_lease ? LockCalls::Lease::kMayLease : LockCalls::Lease::kNone;
   auto reply = co_await calls_.Set(request, wait->number, lease, deadline);
-  if (reply && reply->queued()) wait->queue = LockWait::Queue::kMaster;
+  if (reply && reply->queued()) waits_.Queue(*wait, LockWait::Queue::kMaster);
   co_return reply;
 }
 
@@ -150,7 +157,13 @@ asio::awaitable<Result<Locks::End>> Locks::Await(std::shared_ptr<LockWait> wait,
       end = Fail(*wait->failed);
       break;
     }
-    if (interrupt.raised() && !wait->moving) {
+    if (interrupt.raised() && wait->moving) {
+      wait->left = true;
+      background_.Start(WithdrawLater(wait, session), "withdraw lock");
+      end = Fail(Errc::kInterrupted);
+      break;
+    }
+    if (interrupt.raised()) {
       end = co_await Withdraw(wait, session);
       break;
     }
@@ -205,6 +218,28 @@ asio::awaitable<Result<Locks::End>> Locks::Withdraw(std::shared_ptr<LockWait> wa
   co_return Fail(Errc::kInterrupted);
 }
 
+// As Withdraw(), when it is in a queue again. The owner's next request comes after it.
+asio::awaitable<void> Locks::WithdrawLater(std::shared_ptr<LockWait> wait, SessionId session) {
+  const OwnerKey key{wait->request.inode, wait->request.owner};
+  std::shared_ptr<Limiter> order = OrderOf(key);
+  auto turn = co_await order->Take(1, kAskTimeoutMs);
+  while (wait->moving && session == link_.session()) co_await wait->changed.Wait();
+  if (session == link_.session() && wait->granted) {
+    LockRequest unlock = wait->request;
+    unlock.type = wire::LOCK_UNLOCK;
+    const auto freed = waits_.Add(unlock);
+    auto sent = co_await SendFlock(nullptr, freed, session, Deadline(clock_, kAskTimeoutMs));
+    waits_.Remove(*freed);
+    if (!sent) spdlog::warn("inode {}: {}", Raw(unlock.inode), sent.error().ToString());
+  } else if (session == link_.session() && !wait->failed) {
+    (void)co_await Withdraw(wait, session);
+  }
+  waits_.Remove(*wait);
+  turn.reset();
+  order.reset();
+  ForgetOrder(key);
+}
+
 // Withdraws the wait, or frees the lock if it was granted before.
 asio::awaitable<Result<void>> Locks::Undo(LockRequest request, uint64_t waiter, SessionId session,
                                           Deadline deadline) {
@@ -216,20 +251,27 @@ asio::awaitable<Result<void>> Locks::Undo(LockRequest request, uint64_t waiter, 
   LockRequest unlock = request;
   unlock.type = wire::LOCK_UNLOCK;
   unlock.wait = false;
-  auto unlocked = co_await calls_.Set(unlock, 0, false, deadline);
+  auto unlocked = co_await calls_.Set(unlock, 0, LockCalls::Lease::kNone, deadline);
   if (hold && session == link_.session()) flocks_.Answered(unlock, unlocked);
   if (!unlocked) co_return Fail(unlocked.error());
   co_return Result<void>();
 }
 
+// The owner's next request comes after it, since it may free what that one takes.
 asio::awaitable<void> Locks::FinishUndo(LockRequest request, uint64_t waiter, SessionId session) {
   std::optional<Flocks::Hold> hold;
   if (IsFlock(request)) hold.emplace(flocks_, request.inode, false);
+  const OwnerKey key{request.inode, request.owner};
+  std::shared_ptr<Limiter> order = OrderOf(key);
+  auto turn = co_await order->Take(1, kAskTimeoutMs);
   while (!background_.stopping() && session == link_.session()) {
     auto undone = co_await Undo(request, waiter, session, Deadline(clock_, kAskTimeoutMs));
-    if (undone || !MayRetry(undone.code())) co_return;
+    if (undone || !MayRetry(undone.code())) break;
     co_await background_.SleepMs(kReleasePauseMs);
   }
+  turn.reset();
+  order.reset();
+  ForgetOrder(key);
 }
 
 asio::awaitable<Result<wire::TestLockReply>> Locks::Test(LockRequest request, Deadline deadline) {

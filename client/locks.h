@@ -82,6 +82,7 @@ class Locks {
   asio::awaitable<Result<std::optional<End>>> AskStatus(std::shared_ptr<LockWait> wait,
                                                         SessionId session);
   asio::awaitable<Result<End>> Withdraw(std::shared_ptr<LockWait> wait, SessionId session);
+  asio::awaitable<void> WithdrawLater(std::shared_ptr<LockWait> wait, SessionId session);
   asio::awaitable<Result<void>> Undo(LockRequest request, uint64_t waiter, SessionId session,
                                      Deadline deadline);
   asio::awaitable<void> FinishUndo(LockRequest request, uint64_t waiter, SessionId session);

@@ -26,8 +26,11 @@ MetaKind KindOf(const wire::MetaRequest& request) {
     // The master makes it a change when locks were taken through the handle.
     case wire::MetaRequest::kClose:
       return request.close().handle() != 0 ? MetaKind::kEnding : MetaKind::kMemory;
+    // What is handed over others wait for.
     case wire::MetaRequest::kSetLock:
-      return request.set_lock().type() == wire::LOCK_UNLOCK ? MetaKind::kEnding : MetaKind::kChange;
+      return request.set_lock().type() == wire::LOCK_UNLOCK || request.set_lock().hand_over()
+                 ? MetaKind::kEnding
+                 : MetaKind::kChange;
     case wire::MetaRequest::kCutDone:
     case wire::MetaRequest::kCancelLock:
     case wire::MetaRequest::kReleaseLocks:

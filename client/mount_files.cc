@@ -253,7 +253,9 @@ asio::awaitable<Result<void>> Mount::Release(HandleId id, std::optional<uint64_t
     closed = co_await locks_.Close(handle, std::move(tell));
   }
   const bool fenced = handle->fenced;
+  const InodeId inode = handle->inode->id;
   files_.Remove(std::move(handle));
+  if (removed_.Find(inode) != nullptr && !files_.Find(inode)) leases_.GiveBack(LocksOf(inode));
   // The master learns what is open at the next reconnect; this makes one.
   if (!closed && !fenced) link_.Suspect(link_.session());
   co_return closed;

@@ -136,6 +136,7 @@ void Mount::Removed(const wire::Attributes& attributes) {
   const std::shared_ptr<Inode> file = files_.Find(inode);
   if (file && (file->readers > 0 || file->writers > 0)) return;
   recent_.Drop(inode);
+  leases_.GiveBack(LocksOf(inode));
   // Nobody can read any more what was held back.
   if (file && !write_back_.Discard(inode)) return;
   leases_.GiveBackRemoved(inode);

@@ -237,6 +237,10 @@ asio::awaitable<Result<wire::MetaReply>> ApplyChange(Context& context,
   const InodeId extended{request.extend().inode()};
   // What is held back under a lease that is being recalled comes piece by piece.
   context.leases.Progress(session, extended, context.clock.MonotonicNs());
+  if (request.set_lock().hand_over()) {
+    const InodeId locks = LocksOf(InodeId{request.set_lock().inode()});
+    context.leases.Progress(session, locks, context.clock.MonotonicNs());
+  }
   wire::Command command;
   *command.mutable_meta() = std::move(request);
   uint64_t ticket = 0;

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
+#include "client/lock_calls.h"
 #include "tests/client/world.h"
 
 namespace ringfs::client {
@@ -262,6 +265,164 @@ TEST_F(FlockLeaseTest, ARestartedMasterIsToldOfTheLease) {
   // This one does not let the session keep it: it is handed over.
   world_.RunUntil([&] { return AtMaster() == "41X"; });
 }
+
+TEST_F(FlockLeaseTest, KnowsOfALockWhoseGrantHasOvertakenTheAnswer) {
+  wire::SetLock other = MessageOf(Flock(0, wire::LOCK_EXCLUSIVE), 0);
+  LockChanges changes;
+  world_.master.locks->Set(SessionId{99}, other, 0, changes);
+  world_.master.lease_locks = false;
+  bool freed = false;
+  world_.master.lose_answer = [&](const wire::MetaRequest& request) {
+    if (request.set_lock().owner() != 41 || std::exchange(freed, true)) return false;
+    other.set_type(wire::LOCK_UNLOCK);
+    world_.master.locks->Set(SessionId{99}, other, 0, changes);
+    for (const auto& grant : changes.granted) {
+      world_.master.PushGrant(grant.inode(), grant.waiter());
+    }
+    return false;
+  };
+  EXPECT_TRUE(Set(Flock(1, wire::LOCK_SHARED, true)));
+  EXPECT_EQ(AtMaster(), "41S");
+  world_.master.lease_locks = true;
+  EXPECT_TRUE(Set(Flock(0, wire::LOCK_SHARED)));
+  EXPECT_TRUE(Set(Flock(0, wire::LOCK_UNLOCK)));
+
+  EXPECT_EQ(Set(Flock(2, wire::LOCK_EXCLUSIVE)).code(), Errc::kWouldBlock);
+}
+
+TEST_F(FlockLeaseTest, WaitsThatAreFetchedKeepTheirOrder) {
+  world_.master.lease_locks = false;
+  EXPECT_TRUE(Set(Flock(0, wire::LOCK_SHARED)));
+  auto first = Start(Flock(1, wire::LOCK_EXCLUSIVE, true));
+  world_.RunUntil([&] { return AtMaster() == "40S 41?X"; });
+  world_.master.lease_locks = true;
+  auto second = Start(Flock(2, wire::LOCK_SHARED, true));
+  EXPECT_TRUE(Set(Flock(0, wire::LOCK_SHARED)));
+  world_.RunUntil([&] { return world_.master.Count(FlockOperation::kCancelLock) == 2; });
+  world_.Settle();
+  EXPECT_FALSE(second->has_value()) << "it has passed one that came before it";
+
+  EXPECT_TRUE(Set(Flock(0, wire::LOCK_UNLOCK)));
+  EXPECT_TRUE(world_.Finish(first));
+  EXPECT_FALSE(second->has_value());
+  EXPECT_TRUE(Set(Flock(1, wire::LOCK_UNLOCK)));
+  EXPECT_TRUE(world_.Finish(second));
+}
+
+// Else two mounts whose processes wait for each other's files would hand nothing over.
+TEST_F(FlockLeaseTest, RequestsThatWaitAtTheMasterLeaveRoomToHandOver) {
+  const Opened other = world_.Create("b");
+  TakeLease();
+  EXPECT_TRUE(Set(Flock(1, wire::LOCK_EXCLUSIVE)));
+  world_.master.lease_locks = false;
+  world_.master.hold = [&](const wire::MetaRequest& request) {
+    return request.set_lock().inode() == other.attributes.inode();
+  };
+  std::vector<Pending<Result<void>>> held;
+  for (uint64_t i = 0; i < world_.master.slots; ++i) {
+    LockRequest request = Flock(0, wire::LOCK_SHARED);
+    request.inode = InodeId{other.attributes.inode()};
+    request.handle = other.handle;
+    request.owner = 70 + i;
+    held.push_back(Start(request));
+  }
+
+  Recall();
+  world_.RunUntil([&] { return GaveBack(); });
+
+  EXPECT_EQ(AtMaster(), "41X");
+  world_.master.hold = nullptr;
+  world_.master.Release();
+  for (auto& one : held) EXPECT_TRUE(world_.Finish(one));
+}
+
+TEST_F(FlockLeaseTest, AMountCanEndInTheMiddleOfAHandOver) {
+  TakeLease();
+  EXPECT_TRUE(Set(Flock(0, wire::LOCK_EXCLUSIVE)));
+  Interrupt interrupt;
+  auto waiting = Start(Flock(1, wire::LOCK_EXCLUSIVE, true), interrupt);
+  world_.master.hold = [](const wire::MetaRequest& request) { return request.has_set_lock(); };
+  const int asked = Asked();
+  world_.RunUntil([&] { return Asked() > asked; });
+  world_.Settle();
+
+  world_.AwaitVoid(world_.fs->Close());
+
+  interrupt.Raise();
+  world_.master.Release();
+  world_.Settle();
+}
+
+TEST_F(FlockLeaseTest, AnInterruptEndsTheCallWhileTheMasterIsAway) {
+  TakeLease();
+  EXPECT_TRUE(Set(Flock(1, wire::LOCK_EXCLUSIVE)));
+  Interrupt interrupt;
+  auto waiting = Start(Flock(2, wire::LOCK_EXCLUSIVE, true), interrupt);
+  world_.master.lease_locks = false;
+  world_.master.hold = [](const wire::MetaRequest& request) { return request.has_set_lock(); };
+  Recall();
+  world_.Settle();
+
+  interrupt.Raise();
+
+  EXPECT_EQ(world_.Finish(waiting).code(), Errc::kInterrupted);
+  world_.master.hold = nullptr;
+  world_.master.Release();
+  world_.RunUntil([&] { return GaveBack() && AtMaster() == "41X"; });
+  EXPECT_TRUE(Set(Flock(1, wire::LOCK_UNLOCK)));
+  EXPECT_TRUE(Set(Flock(2, wire::LOCK_EXCLUSIVE)));
+}
+
+// A lease that goes since there are too many: the master may name it once more before it has heard.
+class FlockGivenBackTest : public testing::TestWithParam<int> {};
+
+TEST_P(FlockGivenBackTest, IsNotTakenForOneThatIsHeld) {
+  World world;
+  world.options.caching = true;
+  world.options.max_leases = 1;
+  world.master.locks.emplace();
+  world.master.lease_locks = true;
+  ASSERT_TRUE(world.Connect());
+  const Opened first = world.Create("a");
+  const Opened second = world.Create("b");
+  auto flock = [&](const Opened& file, wire::LockType type) {
+    LockRequest request;
+    request.inode = InodeId{file.attributes.inode()};
+    request.handle = file.handle;
+    request.kind = wire::LOCK_FLOCK;
+    request.type = type;
+    request.owner = Raw(file.handle);
+    request.last = INT64_MAX;
+    return world.Begin(world.fs->SetLock(request, Interrupt()));
+  };
+  ASSERT_TRUE(world.Finish(flock(first, wire::LOCK_SHARED)));
+  ASSERT_TRUE(world.Finish(flock(first, wire::LOCK_UNLOCK)));
+  int answers = 0;  // when the lease was named last
+  const uint64_t lease = Raw(LocksOf(InodeId{first.attributes.inode()}));
+  auto given_back = [&] {
+    return static_cast<int>(std::ranges::count_if(
+        world.master.lease_answers, [&](const auto& one) { return one.inode() == lease; }));
+  };
+  world.master.lose_answer = [&](const wire::MetaRequest& request) {
+    if (request.set_lock().inode() == first.attributes.inode()) answers = given_back();
+    return false;
+  };
+  ASSERT_TRUE(world.Finish(flock(second, wire::LOCK_SHARED)));
+  for (int i = 0; i < GetParam(); ++i) world.io.poll_one();
+
+  auto again = flock(first, wire::LOCK_EXCLUSIVE);
+  ASSERT_TRUE(world.Finish(again));
+  world.Settle();
+
+  const bool outdated = given_back() > answers;
+  world.master.lease_locks = false;
+  const int asked = world.master.Count(FlockOperation::kSetLock);
+  ASSERT_TRUE(world.Finish(flock(first, wire::LOCK_UNLOCK)));
+  const bool here = world.master.Count(FlockOperation::kSetLock) == asked;
+  EXPECT_FALSE(outdated && here) << "the master does not know that it is held";
+}
+
+INSTANTIATE_TEST_SUITE_P(Polls, FlockGivenBackTest, testing::Range(0, 16));
 
 }  // namespace
 }  // namespace ringfs::client
