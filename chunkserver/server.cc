@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <asio/ip/host_name.hpp>
 #include <cstring>
-#include <unordered_map>
 #include <utility>
 
 #include "chunkserver/wire.h"
@@ -22,14 +21,17 @@ uint64_t NewIncarnation() {
   return number | 1;  // never 0
 }
 
-// How blocks are spread over the buckets of the pools that are in `map`.
-std::function<BucketId(const BlockKey&)> BucketsOf(const wire::ClusterMap& map) {
-  std::unordered_map<uint32_t, uint32_t> bits;
-  for (const wire::Pool& pool : map.pools()) bits[pool.id()] = pool.bucket_bits();
-  return [bits](const BlockKey& key) {
-    const auto found = bits.find(Raw(key.pool));
-    return found == bits.end() ? BucketId{0} : BucketOf(key.data, key.index, found->second);
-  };
+// How blocks are spread over the buckets of their pool. All pools have as many (docs/formats/master.md),
+// those too that are made while this server runs. kVersion: they have not.
+using BucketFunction = std::function<BucketId(const BlockKey&)>;
+Result<BucketFunction> BucketsOf(const wire::ClusterMap& map) {
+  const uint32_t bits = map.pools().empty() ? 0 : map.pools(0).bucket_bits();
+  for (const wire::Pool& pool : map.pools()) {
+    if (pool.bucket_bits() == bits) continue;
+    return Fail(Errc::kVersion, "the cluster has pools with different numbers of buckets");
+  }
+  return BucketFunction(
+      [bits](const BlockKey& key) { return BucketOf(key.data, key.index, bits); });
 }
 
 rpc::ServerOptions CountedBy(CallMetrics* calls) {
@@ -101,7 +103,9 @@ Result<void> ChunkServer::OpenStores(const wire::ClusterMap& map) {
                 options_.directories.front() + " belongs to another cluster than the master's");
   }
   identity_.cluster = cluster;
-  bucket_of_ = BucketsOf(map);
+  auto buckets = BucketsOf(map);
+  if (!buckets) return Fail(buckets.error());
+  bucket_of_ = *std::move(buckets);
   if (figures_) disk_figures_ = figures_->disk;
   auto stores = OpenDirectories(options_.directories, identity_, bucket_of_, disk_figures_);
   if (!stores) return Fail(stores.error());

@@ -1,10 +1,13 @@
 #include "cli/arguments.h"
 
 #include <CLI/CLI.hpp>
+#include <bit>
+#include <cstdlib>
 #include <sstream>
 
 #include "cli/local/cluster_files.h"
 #include "cli/local/local_cluster.h"
+#include "common/ids.h"
 #include "common/log.h"
 #include "common/ring/ring.h"
 
@@ -17,6 +20,17 @@ CLI::Validator IsSession() {
         const bool digits = value.find_first_not_of("0123456789") == std::string::npos;
         return digits && value != "0" ? std::string()
                                       : "'" + Printable(value) + "' is not the number of a session";
+      },
+      "");
+}
+
+CLI::Validator IsBlockSize() {
+  return CLI::Validator(
+      [](std::string& value) {
+        const uint64_t size = std::strtoull(value.c_str(), nullptr, 10);
+        const bool good =
+            std::has_single_bit(size) && size >= kMinBlockSize && size <= kMaxBlockSize;
+        return good ? std::string() : value + " bytes is not a power of two from 64K to 64M";
       },
       "");
 }
@@ -101,10 +115,21 @@ void CommandLine::AddShows() {
   where->add_option("FILE", arguments_.file, "on a mount, or from the root of the filesystem")
       ->required();
   where->add_flag("--all", arguments_.all, "all blocks of a long file");
+  CLI::App* policy = AddQuery(
+      &app_, "policy", "How the files that are made in a directory are kept", Action::kPolicy);
+  policy->add_option("DIR", arguments_.file, "on a mount, or from the root of the filesystem")
+      ->required();
+  policy->add_option("--replicas", arguments_.policy_replicas, "copies of what is made in it from now on")
+      ->check(CLI::Range(1u, kMaxReplicas));
+  policy
+      ->add_option("--block-size", arguments_.policy_block_size,
+                   "of the same: a power of two from 64K to 64M")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(IsBlockSize());
   CLI::App* sessions = AddQuery(&app_, "sessions", "Who has it mounted", Action::kSessions);
   CLI::App* stats = AddQuery(&app_, "stats", "The figures of the master and of each chunkserver",
                              Action::kStats);
-  for (CLI::App* command : {status, ring, where, sessions, stats}) {
+  for (CLI::App* command : {status, ring, where, policy, sessions, stats}) {
     command->add_flag("--json", json_, "for programs");
   }
   CLI::App* sync =

@@ -19,6 +19,7 @@ enum class Action {
   kOrderServer,
   kRing,
   kWhere,
+  kPolicy,
   kLocks,
   kBreakLocks,
   kSessions,
@@ -42,7 +43,9 @@ struct Arguments {
   std::optional<uint32_t> chunkservers;
   std::optional<uint32_t> replicas;
 
-  std::string file;  // of kWhere, kLocks (may be empty)
+  std::string file;  // of kWhere, kPolicy, kLocks (may be empty)
+  uint32_t policy_replicas = 0;    // of kPolicy; 0: as it is
+  uint32_t policy_block_size = 0;  // bytes; the same
   std::string backup_file;
   bool all = false;  // of kWhere
   uint64_t session = 0;

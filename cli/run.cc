@@ -46,6 +46,9 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
       return ShowRing(master, arguments.output);
     case Action::kWhere:
       return ShowWhere(master, path, arguments.all, arguments.output);
+    case Action::kPolicy:
+      return Policy(master, path, arguments.policy_replicas, arguments.policy_block_size,
+                    arguments.output);
     case Action::kLocks:
       return ShowLocks(master, path, arguments.output);
     case Action::kBreakLocks:

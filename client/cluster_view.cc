@@ -103,7 +103,10 @@ const wire::BucketTable* ClusterView::FindTable(PoolId pool) const {
 
 Result<BucketPlace> ClusterView::Find(const BlockKey& key) const {
   const auto bits = bits_.find(Raw(key.pool));
-  if (bits == bits_.end()) return Fail(Errc::kNotFound, fmt::format("no pool {}", Raw(key.pool)));
+  // A newer map may have it.
+  if (bits == bits_.end()) {
+    return Fail(Errc::kNoServers, fmt::format("no pool {}", Raw(key.pool)));
+  }
   const wire::BucketTable* table = FindTable(key.pool);
   const uint32_t number = Raw(BucketOf(key.data, key.index, bits->second));
   if (!table || number >= static_cast<uint32_t>(table->buckets_size())) {

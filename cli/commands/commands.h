@@ -29,6 +29,10 @@ Result<std::string> ShowLocks(Master& master, const std::string& path, Output ou
 // Of a long file only the first blocks, unless `all`.
 Result<std::string> ShowWhere(Master& master, const std::string& path, bool all, Output output);
 
+// How files that are made in a directory are kept; changes it where `replicas` or `block_size` is not 0.
+Result<std::string> Policy(Master& master, const std::string& path, uint32_t replicas,
+                           uint32_t block_size, Output output);
+
 Result<std::string> BreakLocks(Master& master, uint64_t session);
 // `server`: a number, address or uuid. `weight` is of SERVER_ORDER_WEIGHT.
 Result<std::string> OrderServer(Master& master, const std::string& server, wire::ServerOrder order,

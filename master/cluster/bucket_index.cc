@@ -24,14 +24,11 @@ bool Names(const Members& members, ServerId server) {
 
 }  // namespace
 
-void BucketIndex::Load(const ClusterView& view) {
-  for (const wire::Pool& pool : view.Pools()) {
-    const PoolId id{pool.id()};
-    const std::vector<wire::BucketRecord>& records = view.Buckets(id);
-    pools_[id].resize(records.size());
-    for (const wire::BucketRecord& record : records) {
-      Put(BucketRef{id, BucketId{record.bucket().id()}}, FromWire(record.bucket()));
-    }
+void BucketIndex::Load(const ClusterView& view, PoolId pool) {
+  const std::vector<wire::BucketRecord>& records = view.Buckets(pool);
+  pools_[pool].resize(records.size());
+  for (const wire::BucketRecord& record : records) {
+    Put(BucketRef{pool, BucketId{record.bucket().id()}}, FromWire(record.bucket()));
   }
 }
 

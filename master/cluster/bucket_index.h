@@ -30,7 +30,7 @@ struct KnownBucket {
 // Threads: the caller's.
 class BucketIndex {
  public:
-  void Load(const ClusterView& view);
+  void Load(const ClusterView& view, PoolId pool);
   // Takes over what the state says of the bucket. Returns whether that is news.
   bool Reload(const ClusterView& view, const BucketRef& ref);
   // Null: there is no such bucket.

@@ -70,6 +70,7 @@ void Planner::BucketsSynced(ServerId server, const std::vector<wire::SyncedBucke
 std::vector<wire::ChangeMembers> Planner::Decide(const ClusterView& view, int64_t now_ns) {
   if (!loaded_) Load(view, now_ns);
   if (!loaded_) return {};
+  AddPools(view);
   Confirm(view);
   for (const ServerTable::Change& change : servers_.Refresh(view, now_ns)) Touch(change);
   if (placed_) {
@@ -82,9 +83,8 @@ std::vector<wire::ChangeMembers> Planner::Decide(const ClusterView& view, int64_
          ready = throttle_.TakeReady(index_, servers_)) {
       for (const BucketRef& ref : ready) Judge(ref);
     }
-  } else {
-    PlaceFirst();
   }
+  if (!unplaced_.empty()) PlaceFirst();
   servers_.RestartsDone();
   if (reports_.empty()) synced_.clear();
   TakeTime(now_ns);
@@ -96,13 +96,22 @@ void Planner::Load(const ClusterView& view, int64_t now_ns) {
   loaded_ = true;
   servers_.Load(view, now_ns);
   servers_.Refresh(view, now_ns);
-  index_.Load(view);
-  for (const wire::Pool& pool : view.Pools()) pools_[PoolId{pool.id()}] = pool;
-  for (const auto& [pool, buckets] : index_.pools()) {
+  AddPools(view);
+}
+
+void Planner::AddPools(const ClusterView& view) {
+  for (const wire::Pool& pool : view.Pools()) {
+    const PoolId id{pool.id()};
+    if (!pools_.emplace(id, pool).second) continue;
+    index_.Load(view, id);
+    bool placed = false;
+    const std::vector<KnownBucket>& buckets = index_.pools().at(id);
     for (uint32_t bucket = 0; bucket < buckets.size(); ++bucket) {
-      placed_ = placed_ || !buckets[bucket].members.empty();
-      DoubtFromBefore(BucketRef{pool, BucketId{bucket}});
+      placed = placed || !buckets[bucket].members.empty();
+      DoubtFromBefore(BucketRef{id, BucketId{bucket}});
     }
+    if (!placed) unplaced_.insert(id);
+    placed_ = placed_ || placed;
   }
 }
 
@@ -143,11 +152,10 @@ void Planner::Touch(const ServerTable::Change& change) {
 void Planner::PlaceFirst() {
   std::vector<RingServer> ring = servers_.Ring();
   std::erase_if(ring, [&](const RingServer& server) { return !servers_.Facts(server.id).up; });
-  uint32_t needed = options_.initial_servers;
-  for (const auto& [id, pool] : pools_) needed = std::max(needed, pool.replicas());
-  if (ring.size() < needed) return;
-  for (const auto& [id, pool] : pools_) {
-    if (!AskRing(id, ring)) continue;
+  if (!placed_ && ring.size() < options_.initial_servers) return;
+  for (const PoolId id : std::set(unplaced_)) {
+    if (ring.size() < pools_.at(id).replicas() || !AskRing(id, ring)) continue;
+    unplaced_.erase(id);
     placed_ = true;
     const WantedTable& table = wanted_[id];
     for (uint32_t bucket = 0; bucket < table.size(); ++bucket) {
@@ -169,7 +177,7 @@ void Planner::RenewWish(int64_t now_ns) {
   if (ring.empty()) return;
   for (const auto& [id, pool] : pools_) {
     const WantedTable before = wanted_[id];
-    if (!AskRing(id, ring)) continue;
+    if (unplaced_.contains(id) || !AskRing(id, ring)) continue;
     const WantedTable& after = wanted_[id];
     for (uint32_t bucket = 0; bucket < after.size(); ++bucket) {
       if (!before.empty() && before[bucket] == after[bucket]) continue;
@@ -185,7 +193,8 @@ bool Planner::AskRing(PoolId pool, const std::vector<RingServer>& ring) {
   shape.bucket_bits = pools_[pool].bucket_bits();
   WantedTable& wanted = wanted_[pool];
   Result<WantedTable> placed =
-      PlaceBuckets(shape, ring, placed_ && wanted.empty() ? MembersOf(pool) : wanted);
+      PlaceBuckets(shape, ring,
+                   wanted.empty() && !unplaced_.contains(pool) ? MembersOf(pool) : wanted);
   if (!placed) {
     // The last wish stands; the next change of a server asks again.
     spdlog::error("the ring cannot place pool {}: {}", Raw(pool), placed.error().ToString());

@@ -71,6 +71,7 @@ class Planner {
   using Wishes = std::map<PoolId, WantedTable>;
 
   void Load(const ClusterView& view, int64_t now_ns);
+  void AddPools(const ClusterView& view);
   void DoubtFromBefore(const BucketRef& ref);
   void Confirm(const ClusterView& view);
   void Touch(const ServerTable::Change& change);
@@ -91,7 +92,8 @@ class Planner {
   std::map<PoolId, wire::Pool> pools_;
   Wishes wanted_;
   bool loaded_ = false;
-  bool placed_ = false;
+  bool placed_ = false;         // of some pool
+  std::set<PoolId> unplaced_;   // nobody has their buckets yet
   int64_t next_wish_ns_ = 0;
   std::set<BucketRef> dirty_;                                               // to be looked at
   std::map<BucketRef, std::vector<std::pair<ServerId, uint64_t>>> synced_;  // reports, by version

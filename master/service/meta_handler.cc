@@ -10,6 +10,7 @@
 #include "master/service/held.h"
 #include "master/service/lease_grants.h"
 #include "master/service/lease_needs.h"
+#include "master/service/policy_handler.h"
 
 namespace ringfs::master {
 namespace {
@@ -128,8 +129,7 @@ Result<wire::MetaReply> StatFs(const Context& context, const wire::MetaRequest& 
     capacity.push_back(size);
     free.push_back(size - std::min(size, server.usage.used_bytes()));
   }
-  const std::vector<wire::Pool>& pools = context.state.Pools();
-  const uint32_t replicas = pools.empty() ? 1 : pools.front().replicas();
+  const uint32_t replicas = PolicyOf(context, InodeId{request.stat_fs().inode()}).replicas();
   wire::StatFsReply& answer = *reply->mutable_stat_fs();
   answer.set_capacity_bytes(StorableBytes(std::move(capacity), replicas));
   answer.set_free_bytes(StorableBytes(std::move(free), replicas));

@@ -11,6 +11,7 @@
 #include "master/service/garbage_handler.h"
 #include "master/service/lease_handler.h"
 #include "master/service/meta_handler.h"
+#include "master/service/policy_handler.h"
 #include "master/service/scrub_handler.h"
 #include "master/service/server_handler.h"
 #include "master/service/session_end.h"
@@ -52,6 +53,9 @@ Result<rpc::Reply> AnswerAdmin(Context& context, const rpc::Call& call, int64_t 
     case wire::MASTER_WHERE:
       return Answer<wire::WhereRequest>(
           call, [&](const auto& request) { return Where(context, request); });
+    case wire::MASTER_POLICY:
+      return Answer<wire::PolicyRequest>(
+          call, [&](const auto& request) { return AnswerPolicy(context, request); });
     case wire::MASTER_BREAK_LOCK:
       return Answer<wire::BreakLockRequest>(
           call, [&](const auto& request) { return BreakLock(context, request); });

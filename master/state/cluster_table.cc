@@ -100,22 +100,37 @@ Result<void> ClusterTable::Format(const wire::FormatCluster& ask) {
   format_.set_version(kFormatVersion);
   format_.set_cluster_id(ask.cluster_id());
   overlay_.Put(kFormatKey, format_.SerializeAsString());
+  AddPool(ask.replicas(), ask.bucket_bits(), "default");
+  return {};
+}
+
+Result<PoolId> ClusterTable::PoolOf(uint32_t replicas) {
+  if (replicas < 1 || replicas > kMaxReplicas || pools_.empty()) {
+    return Fail(Errc::kInvalid, "a file has 1 to 16 replicas, in a cluster");
+  }
+  for (const wire::Pool& pool : pools_) {
+    if (pool.replicas() == replicas) return PoolId{pool.id()};
+  }
+  AddPool(replicas, pools_.front().bucket_bits(), std::to_string(replicas) + " replicas");
+  return PoolId{pools_.back().id()};
+}
+
+void ClusterTable::AddPool(uint32_t replicas, uint32_t bucket_bits, const std::string& name) {
   RaiseEpoch();
   wire::Pool pool;
-  pool.set_id(1);
-  pool.set_replicas(ask.replicas());
-  pool.set_bucket_bits(ask.bucket_bits());
-  pool.set_name("default");
+  pool.set_id(static_cast<uint32_t>(pools_.size()) + 1);
+  pool.set_replicas(replicas);
+  pool.set_bucket_bits(bucket_bits);
+  pool.set_name(name);
   overlay_.Put(PoolKey(pool.id()), pool.SerializeAsString());
   std::vector<wire::BucketRecord>& table = tables_[PoolId{pool.id()}];
-  for (uint32_t id = 0; id < uint32_t{1} << ask.bucket_bits(); ++id) {
+  for (uint32_t id = 0; id < uint32_t{1} << bucket_bits; ++id) {
     wire::BucketRecord& record = table.emplace_back();
     record.mutable_bucket()->set_id(id);
     record.set_epoch(counters_.epoch());
     overlay_.Put(BucketKey(pool.id(), id), record.SerializeAsString());
   }
   pools_.push_back(std::move(pool));
-  return {};
 }
 
 void ClusterTable::Put(const wire::ServerRecord& record) {

@@ -30,6 +30,9 @@ class ClusterTable {
     ServerId server{0};
     bool restarted = false;  // it was known, and this is another run of it
   };
+  // The pool of so many replicas, which is made if there is none; nobody has its buckets then.
+  // kInvalid: out of bounds, or there is no cluster yet.
+  Result<PoolId> PoolOf(uint32_t replicas);
   // kWrongCluster, kNotPermitted (it was removed), kInvalid.
   Result<Registered> Register(const wire::RegisterServerRequest& ask);
   // kInvalid; kStaleEpoch: a version that was given is not current. Then nothing is done.
@@ -44,6 +47,7 @@ class ClusterTable {
   wire::ClusterMap Map(uint64_t since) const;
 
  private:
+  void AddPool(uint32_t replicas, uint32_t bucket_bits, const std::string& name);
   Result<void> CheckMembers(const wire::Bucket& bucket) const;
   void Put(const wire::ServerRecord& record);
   void RaiseEpoch() { counters_.set_epoch(counters_.epoch() + 1); }

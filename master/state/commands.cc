@@ -1,5 +1,7 @@
 // The commands that are not of a session's making, and locks.
 
+#include <bit>
+
 #include "common/locks/lock_table.h"
 #include "master/state/cluster_table.h"
 #include "master/state/keys.h"
@@ -75,6 +77,8 @@ Result<void> StateMachine::ApplyCommand(const wire::Command& command, Change& ch
       overlay_.Put(kCountersKey, counters_.SerializeAsString());
       return {};
     }
+    case wire::Command::kSetPolicy:
+      return SetPolicy(command.set_policy());
     default:
       return Fail(Errc::kInvalid, "an unknown command");
   }
@@ -140,6 +144,23 @@ Result<void> StateMachine::RemoveGarbage(const wire::GarbageRemoved& ask) {
     overlay_.Delete(key);
     counters_.set_garbage_entries(counters_.garbage_entries() - 1);
   }
+  return {};
+}
+
+Result<void> StateMachine::SetPolicy(const wire::SetPolicy& ask) {
+  Result<wire::InodeRecord> record = tree_.GetLiveDirectory(ask.inode());
+  if (!record) return Fail(record.error());
+  const uint32_t size = ask.block_size();
+  if (size != 0 && (!std::has_single_bit(size) || size < kMinBlockSize || size > kMaxBlockSize)) {
+    return Fail(Errc::kInvalid, "a block is a power of two from 64 KiB to 64 MiB");
+  }
+  if (ask.replicas() != 0) {
+    const Result<PoolId> pool = cluster_->PoolOf(ask.replicas());
+    if (!pool) return Fail(pool.error());
+    record->mutable_attributes()->set_pool(Raw(*pool));
+  }
+  if (size != 0) record->mutable_attributes()->set_block_size(size);
+  tree_.Put(*record);
   return {};
 }
 

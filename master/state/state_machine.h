@@ -179,6 +179,7 @@ class StateMachine {
   Result<void> OpenSession(Change& change, const wire::OpenSessionRequest& ask, Outcome& outcome);
   Result<void> EndSession(Change& change, const wire::EndSession& ask);
   Result<void> FormatCluster(Change& change, const wire::FormatCluster& ask);
+  Result<void> SetPolicy(const wire::SetPolicy& ask);
   Result<void> RemoveGarbage(const wire::GarbageRemoved& ask);
 
   Overlay overlay_;

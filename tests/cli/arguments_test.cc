@@ -69,6 +69,10 @@ TEST(ArgumentsTest, AreRefusedWithOneLine) {
       {"servers", "weight", "1"},
       {"servers", "weight", "1", "0"},
       {"status", "servers"},
+      {"policy"},
+      {"policy", "/mnt/a", "--replicas", "17"},
+      {"policy", "/mnt/a", "--block-size", "100000"},
+      {"policy", "/mnt/a", "--block-size", "128M"},
   };
   for (const std::vector<std::string>& words : cases) {
     SCOPED_TRACE(::testing::PrintToString(words));

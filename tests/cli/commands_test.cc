@@ -334,6 +334,21 @@ TEST_F(CommandsTest, ShowsTheStartOfALongFile) {
   EXPECT_THAT(*text, HasSubstr("68 more blocks (--all shows them)"));
 }
 
+TEST_F(CommandsTest, ShowsThePolicyOfADirectory) {
+  wire::PolicyReply policy;
+  policy.set_replicas(3);
+  policy.set_block_size(64 << 10);
+  policy.set_pool(2);
+  server_.Answer(wire::MASTER_POLICY, policy);
+
+  const auto text = Policy(master_, "/dir", 3, 64 << 10, Output::kText);
+  const auto json = Policy(master_, "/dir", 0, 0, Output::kJson);
+
+  ASSERT_TRUE(text && json);
+  EXPECT_THAT(*text, HasSubstr("64.0 KiB"));
+  EXPECT_EQ(Json::parse(*json)["replicas"], 3);
+}
+
 TEST_F(CommandsTest, SurvivesAMasterThatTalksNonsense) {
   wire::WhereReply where = MakeWhere(UINT64_MAX);
   server_.Answer(wire::MASTER_WHERE, where);

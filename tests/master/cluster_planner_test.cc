@@ -437,5 +437,100 @@ TEST(Joins, ThatFollowEachOtherAskTheRingTogether) {
   EXPECT_GT(cluster.planner().CountHeld(ServerId{last}), 0u);
 }
 
+// Two pools, one of which comes later.
+class TwoPools final : public ClusterView {
+ public:
+  TwoPools() { AddPool(2); }
+
+  void AddPool(uint32_t replicas) {
+    wire::Pool& pool = pools_.emplace_back();
+    pool.set_id(static_cast<uint32_t>(pools_.size()));
+    pool.set_replicas(replicas);
+    pool.set_bucket_bits(4);
+    std::vector<wire::BucketRecord>& table = tables_[PoolId{pool.id()}];
+    for (uint32_t id = 0; id < 16; ++id) table.emplace_back().mutable_bucket()->set_id(id);
+  }
+  void Join() {
+    const uint32_t id = static_cast<uint32_t>(servers_.size()) + 1;
+    wire::Server& server = *servers_[ServerId{id}].mutable_server();
+    server.set_id(id);
+    server.set_state(wire::SERVER_UP);
+    server.set_weight(100);
+    server.set_uuid(std::string(16, static_cast<char>('a' + id)));
+    server.set_host("host" + std::to_string(id));
+    planner_.ServerRegistered(ServerId{id}, false);
+    Decide();
+  }
+  void Decide() {
+    for (;;) {
+      now_ns_ += kNsPerSecond;
+      const auto changes = planner_.Decide(*this, now_ns_);
+      if (changes.empty()) return;
+      for (const wire::ChangeMembers& change : changes) Apply(change);
+    }
+  }
+  // Of a pool: the servers that serve its buckets, in total.
+  size_t Serving(uint32_t pool) const {
+    size_t serving = 0;
+    for (const wire::BucketRecord& record : tables_.at(PoolId{pool})) {
+      serving += static_cast<size_t>(record.bucket().servers_size());
+    }
+    return serving;
+  }
+  Progress Measure() const { return planner_.MeasureProgress(now_ns_); }
+
+  const wire::ServerRecord* FindServer(ServerId server) const override {
+    const auto found = servers_.find(server);
+    return found == servers_.end() ? nullptr : &found->second;
+  }
+  std::vector<const wire::ServerRecord*> Servers() const override {
+    std::vector<const wire::ServerRecord*> servers;
+    for (const auto& [id, record] : servers_) servers.push_back(&record);
+    return servers;
+  }
+  const std::vector<wire::Pool>& Pools() const override { return pools_; }
+  const std::vector<wire::BucketRecord>& Buckets(PoolId pool) const override {
+    return tables_.at(pool);
+  }
+
+ private:
+  void Apply(const wire::ChangeMembers& change) {
+    for (const wire::BucketTable& table : change.tables()) {
+      for (const wire::Bucket& bucket : table.buckets()) {
+        wire::Bucket& known = *tables_.at(PoolId{table.pool()}).at(bucket.id()).mutable_bucket();
+        ASSERT_EQ(bucket.version(), known.version());
+        known = bucket;
+        known.set_version(bucket.version() + 1);
+      }
+    }
+  }
+
+  Planner planner_{PlannerOptions{}};
+  std::map<ServerId, wire::ServerRecord> servers_;
+  std::vector<wire::Pool> pools_;
+  std::map<PoolId, std::vector<wire::BucketRecord>> tables_;
+  int64_t now_ns_ = kNsPerSecond;
+};
+
+TEST(NewPool, IsPlacedWhereThereAreServersEnough) {
+  TwoPools cluster;
+  cluster.Join();
+  cluster.Join();
+  EXPECT_EQ(cluster.Serving(1), 32u);
+
+  cluster.AddPool(3);
+  cluster.Decide();
+  EXPECT_EQ(cluster.Serving(2), 0u) << "two servers cannot have three copies";
+  EXPECT_EQ(cluster.Serving(1), 32u);
+
+  cluster.Join();
+  EXPECT_EQ(cluster.Serving(2), 48u);
+  EXPECT_EQ(cluster.Measure().healthy, 32u);
+
+  cluster.AddPool(1);
+  cluster.Decide();
+  EXPECT_EQ(cluster.Serving(3), 16u) << "at once";
+}
+
 }  // namespace
 }  // namespace ringfs::master

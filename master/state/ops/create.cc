@@ -17,6 +17,15 @@ void SetOwner(Change& change, const wire::InodeRecord& parent, wire::InodeRecord
   }
 }
 
+// The policy of the parent, which a directory inherits as well.
+void SetPolicy(const wire::InodeRecord& parent, wire::InodeRecord& record) {
+  const wire::Attributes& policy = parent.attributes();
+  wire::Attributes& attributes = *record.mutable_attributes();
+  if (!IsRegular(attributes.mode()) && !IsDirectory(attributes.mode())) return;
+  if (policy.pool() != 0) attributes.set_pool(policy.pool());
+  if (policy.block_size() != 0) attributes.set_block_size(policy.block_size());
+}
+
 // A default ACL of the parent takes the place of the umask; a directory inherits it as well.
 Result<void> InheritAcl(Change& change, const wire::InodeRecord& parent,
                         wire::InodeRecord& record) {
@@ -88,6 +97,7 @@ Result<wire::InodeRecord> AddNode(Change& change, wire::InodeRecord& parent, std
   }
   wire::InodeRecord record = change.tree.New(node.mode, change.now_ns);
   SetOwner(change, parent, record);
+  SetPolicy(parent, record);
   Result<void> inherited = InheritAcl(change, parent, record);
   if (!inherited) return Fail(inherited.error());
   wire::Attributes& attributes = *record.mutable_attributes();
