@@ -15,7 +15,7 @@
 namespace ringfs::rpc {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPatience = std::chrono::seconds(60);
 
 Reply Echo(Call call) {
   Reply reply;
