@@ -80,6 +80,7 @@ CLI::App* CommandLine::Add(CLI::App* parent, const char* name, const char* text,
     // Of a command within a command the inner one counts.
     if (command->get_subcommands().empty()) arguments_.action = action;
   });
+  command->add_flag("--json", json_, "for programs");
   return command;
 }
 
@@ -107,9 +108,8 @@ void CommandLine::AddLocal() {
 }
 
 void CommandLine::AddShows() {
-  CLI::App* status = AddQuery(&app_, "status", "How the cluster is", Action::kStatus);
-  CLI::App* ring = AddQuery(&app_, "ring", "What each chunkserver has and should have of the data",
-                            Action::kRing);
+  AddQuery(&app_, "status", "How the cluster is", Action::kStatus);
+  AddQuery(&app_, "ring", "What each chunkserver has and should have of the data", Action::kRing);
   CLI::App* where =
       AddQuery(&app_, "where", "Which chunkservers have the blocks of a file", Action::kWhere);
   where->add_option("FILE", arguments_.file, "on a mount, or from the root of the filesystem")
@@ -126,12 +126,8 @@ void CommandLine::AddShows() {
                    "of the same: a power of two from 64K to 64M")
       ->transform(CLI::AsSizeValue(false))
       ->check(IsBlockSize());
-  CLI::App* sessions = AddQuery(&app_, "sessions", "Who has it mounted", Action::kSessions);
-  CLI::App* stats = AddQuery(&app_, "stats", "The figures of the master and of each chunkserver",
-                             Action::kStats);
-  for (CLI::App* command : {status, ring, where, policy, sessions, stats}) {
-    command->add_flag("--json", json_, "for programs");
-  }
+  AddQuery(&app_, "sessions", "Who has it mounted", Action::kSessions);
+  AddQuery(&app_, "stats", "The figures of the master and of each chunkserver", Action::kStats);
   CLI::App* sync =
       AddQuery(&app_, "sync", "Flush everything that was written to all disks", Action::kSync);
   sync->add_option("MOUNTPOINT", arguments_.mountpoint, "a mount of the cluster, or a file on it");
@@ -141,13 +137,11 @@ void CommandLine::AddShows() {
   CLI::App* explain = Add(&app_, "explain", "What went wrong on a mount of this machine, and what to do",
                           Action::kExplain);
   explain->add_option("MOUNTPOINT", arguments_.mountpoint, "of a ringfs, or a file on it")->required();
-  explain->add_flag("--json", json_, "for programs");
 }
 
 void CommandLine::AddServers() {
   CLI::App* servers =
       AddQuery(&app_, "servers", "The chunkservers, and orders to them", Action::kServers);
-  servers->add_flag("--json", json_, "for programs");
   servers->require_subcommand(0, 1);
   auto add_order = [&](const char* name, const char* text, wire::ServerOrder order) {
     CLI::App* command = AddQuery(servers, name, text, Action::kOrderServer);
@@ -166,7 +160,6 @@ void CommandLine::AddServers() {
 void CommandLine::AddLocks() {
   CLI::App* locks = AddQuery(&app_, "locks", "Who holds and who waits for locks", Action::kLocks);
   locks->add_option("FILE", arguments_.file, "only of this file");
-  locks->add_flag("--json", json_, "for programs");
   locks->require_subcommand(0, 1);
   CLI::App* break_locks =
       AddQuery(locks, "break", "End a session, and so free its locks", Action::kBreakLocks);
@@ -176,11 +169,8 @@ void CommandLine::AddLocks() {
 }
 
 void CommandLine::AddChecks() {
-  CLI::App* scrub =
-      AddQuery(&app_, "scrub", "Verify all blocks on all disks, and repair them", Action::kScrub);
-  CLI::App* fsck = AddQuery(
-      &app_, "fsck", "Compare the files with the blocks on all disks", Action::kFsck);
-  for (CLI::App* command : {scrub, fsck}) command->add_flag("--json", json_, "for programs");
+  AddQuery(&app_, "scrub", "Verify all blocks on all disks, and repair them", Action::kScrub);
+  AddQuery(&app_, "fsck", "Compare the files with the blocks on all disks", Action::kFsck);
 }
 
 Result<Arguments> CommandLine::Parse(const std::vector<std::string>& words) {

@@ -17,10 +17,12 @@ int main(int argc, char** argv) {
     FailToStart(kProgram, arguments.error());
     return 2;
   }
-  const Result<void> done = cli::Run(*arguments, [](const std::string& text) {
+  const auto print = [](const std::string& text) {
     std::fputs(text.c_str(), stdout);
     std::fflush(stdout);
-  });
+  };
+  const auto print_aside = [](const std::string& text) { std::fputs(text.c_str(), stderr); };
+  const Result<void> done = cli::Run(*arguments, print, print_aside);
   if (!done) return FailToStart(kProgram, done.error());
   return std::ferror(stdout) != 0 ? 1 : 0;
 }

@@ -41,7 +41,8 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
     case Action::kServers:
       return ShowServers(master, arguments.output);
     case Action::kOrderServer:
-      return OrderServer(master, arguments.server, arguments.order, arguments.weight);
+      return OrderServer(master, arguments.server, arguments.order, arguments.weight,
+                         arguments.output);
     case Action::kRing:
       return ShowRing(master, arguments.output);
     case Action::kWhere:
@@ -52,15 +53,15 @@ Result<std::string> Ask(const Arguments& arguments, Master& master, const std::s
     case Action::kLocks:
       return ShowLocks(master, path, arguments.output);
     case Action::kBreakLocks:
-      return BreakLocks(master, arguments.session);
+      return BreakLocks(master, arguments.session, arguments.output);
     case Action::kSessions:
       return ShowSessions(master, arguments.output);
     case Action::kSync:
-      return SyncAll(master);
+      return SyncAll(master, arguments.output);
     case Action::kStats:
       return ShowStats(master, arguments.output);
     case Action::kBackup:
-      return Backup(master, arguments.backup_file);
+      return Backup(master, arguments.backup_file, arguments.output);
     case Action::kHelp:
     case Action::kUp:
     case Action::kDown:
@@ -139,7 +140,7 @@ Result<void> RunExplain(const Arguments& arguments, const Say& print) {
   return {};
 }
 
-Result<void> RunUp(const Arguments& arguments, const Say& print) {
+Result<UpOptions> UpOptionsOf(const Arguments& arguments) {
   UpOptions options;
   options.mountpoint = arguments.mountpoint;
   options.data = arguments.data;
@@ -148,29 +149,41 @@ Result<void> RunUp(const Arguments& arguments, const Say& print) {
   std::error_code error;
   options.programs = fs::read_symlink("/proc/self/exe", error).parent_path();
   if (error) return Fail(ErrcFromErrno(error.value()), "/proc/self/exe: " + error.message());
-  return Up(options, [&](const std::string& line) { print(line + "\n"); });
+  return options;
 }
 
-Result<void> RunDown(const Arguments& arguments, const Say& print) {
-  DownOptions options;
-  options.mountpoint = arguments.mountpoint;
-  options.data = arguments.data;
-  return Down(options, [&](const std::string& line) { print(line + "\n"); });
+// `up` and `down` tell people what they do on the way, and programs at the end what came of it.
+Result<void> RunLocal(const Arguments& arguments, const Say& print, const Say& print_aside) {
+  const bool json = arguments.output == Output::kJson;
+  auto say = [&](const std::string& line) { (json ? print_aside : print)(line + "\n"); };
+  Json report;
+  if (arguments.action == Action::kUp) {
+    const auto options = UpOptionsOf(arguments);
+    if (!options) return Fail(options.error());
+    const auto up = Up(*options, say);
+    if (!up) return Fail(up.error());
+    report = ToJson(*up);
+  } else {
+    const auto down = Down({arguments.mountpoint, arguments.data}, say);
+    if (!down) return Fail(down.error());
+    report = ToJson(*down);
+  }
+  if (json) print(ToText(report));
+  return {};
 }
 
 }  // namespace
 
-Result<void> Run(const Arguments& arguments, const Say& print) {
+Result<void> Run(const Arguments& arguments, const Say& print, const Say& print_aside) {
   switch (arguments.action) {
     case Action::kHelp:
       print(arguments.help);
       return {};
     case Action::kUp:
-      return RunUp(arguments, print);
+    case Action::kDown:
+      return RunLocal(arguments, print, print_aside);
     case Action::kExplain:
       return RunExplain(arguments, print);
-    case Action::kDown:
-      return RunDown(arguments, print);
     default:
       return RunQuery(arguments, print);
   }

@@ -8,7 +8,8 @@
 
 namespace ringfs::cli {
 
-// Does what the arguments ask for. What it prints goes through `print` as it comes, whole lines.
-Result<void> Run(const Arguments& arguments, const Say& print);
+// Does what the arguments ask for. What it prints goes through `print` as it comes, whole lines;
+// what is for people although a program reads the output, through `print_aside`.
+Result<void> Run(const Arguments& arguments, const Say& print, const Say& print_aside);
 
 }  // namespace ringfs::cli

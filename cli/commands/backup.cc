@@ -4,12 +4,13 @@
 
 #include "cli/commands/commands.h"
 #include "cli/format.h"
+#include "cli/json.h"
 #include "common/backup_file.h"
 #include "common/log.h"
 
 namespace ringfs::cli {
 
-Result<std::string> Backup(Master& master, const std::string& file) {
+Result<std::string> Backup(Master& master, const std::string& file, Output output) {
   std::optional<BackupWriter> writer;
   wire::BackupRequest request;
   uint64_t records = 0;
@@ -31,6 +32,9 @@ Result<std::string> Backup(Master& master, const std::string& file) {
   }
   const Result<void> finished = writer->Finish();
   if (!finished) return Fail(finished.error());
+  if (output == Output::kJson) {
+    return ToText(Json{{"file", file}, {"records", records}, {"bytes", writer->bytes()}});
+  }
   return fmt::format("{}: {}, {}\n", Printable(file), Count(records, "record"),
                      Bytes(writer->bytes()));
 }

@@ -33,16 +33,16 @@ Result<std::string> ShowWhere(Master& master, const std::string& path, bool all,
 Result<std::string> Policy(Master& master, const std::string& path, uint32_t replicas,
                            uint32_t block_size, Output output);
 
-Result<std::string> BreakLocks(Master& master, uint64_t session);
+Result<std::string> BreakLocks(Master& master, uint64_t session, Output output);
 // `server`: a number, address or uuid. `weight` is of SERVER_ORDER_WEIGHT.
 Result<std::string> OrderServer(Master& master, const std::string& server, wire::ServerOrder order,
-                                uint32_t weight);
+                                uint32_t weight, Output output);
 
 // Returns when all that was written by anybody is on the disks of all chunkservers.
-Result<std::string> SyncAll(Master& master);
+Result<std::string> SyncAll(Master& master, Output output);
 
 // Copies the master's state into `file` (docs/formats/backup.md), for ringfs-master --restore.
-Result<std::string> Backup(Master& master, const std::string& file);
+Result<std::string> Backup(Master& master, const std::string& file, Output output);
 
 // One value of the errors of a mount, read from its extended attribute of that name.
 using ReadErrors = std::function<Result<std::string>(const std::string& attribute)>;

@@ -67,11 +67,12 @@ Result<std::string> ShowLocks(Master& master, const std::string& path, Output ou
   return output == Output::kText ? Describe(*reply) : ToText(ToJson(*reply));
 }
 
-Result<std::string> BreakLocks(Master& master, uint64_t session) {
+Result<std::string> BreakLocks(Master& master, uint64_t session, Output output) {
   wire::BreakLockRequest request;
   request.set_session(session);
   const auto reply = master.Ask<wire::BreakLockReply>(wire::MASTER_BREAK_LOCK, request);
   if (!reply) return Fail(reply.error());
+  if (output == Output::kJson) return ToText(Json{{"ended", session}});
   return fmt::format("session {} is ended; its locks are freed when no write of it can arrive\n",
                      session);
 }

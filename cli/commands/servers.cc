@@ -36,6 +36,25 @@ std::string Describe(const google::protobuf::RepeatedPtrField<wire::Server>& ser
   return table.empty() ? "no chunkserver has registered yet\n" : table.ToString();
 }
 
+std::string_view NameOf(wire::ServerOrder order) {
+  switch (order) {
+    case wire::SERVER_ORDER_DRAIN:
+      return "drain";
+    case wire::SERVER_ORDER_UNDRAIN:
+      return "undrain";
+    case wire::SERVER_ORDER_REMOVE:
+      return "remove";
+    default:
+      return "weight";
+  }
+}
+
+std::string DescribeAsJson(const wire::ServerOrderRequest& ordered) {
+  Json json{{"server", ordered.server()}, {"order", NameOf(ordered.order())}};
+  if (ordered.order() == wire::SERVER_ORDER_WEIGHT) json["weight"] = ordered.weight();
+  return ToText(json);
+}
+
 }  // namespace
 
 std::string StateOf(const wire::Server& server) {
@@ -67,13 +86,14 @@ Result<std::string> ShowServers(Master& master, Output output) {
 }
 
 Result<std::string> OrderServer(Master& master, const std::string& server, wire::ServerOrder order,
-                                uint32_t weight) {
+                                uint32_t weight, Output output) {
   wire::ServerOrderRequest request;
   request.set_server(server);
   request.set_order(order);
   request.set_weight(weight);
   const auto reply = master.Ask<wire::ServerOrderReply>(wire::MASTER_SERVER_ORDER, request);
   if (!reply) return Fail(reply.error());
+  if (output == Output::kJson) return DescribeAsJson(request);
   const std::string name = Shown(server);
   switch (order) {
     case wire::SERVER_ORDER_DRAIN:

@@ -4,6 +4,7 @@
 
 #include "cli/commands/commands.h"
 #include "cli/format.h"
+#include "cli/json.h"
 #include "proto/chunk.pb.h"
 
 namespace ringfs::cli {
@@ -38,9 +39,37 @@ std::vector<Result<void>> Flush(const std::vector<wire::Server>& servers) {
   return CallEach(addresses, steps);
 }
 
+// Of one that has failed; the others have all that it had.
+struct LeftOut {
+  wire::Server server;
+  std::string why;
+};
+
+std::string Story(const LeftOut& left_out) {
+  return fmt::format("chunkserver {} at {}: {}", left_out.server.id(),
+                     Shown(left_out.server.address()), left_out.why);
+}
+
+std::string Describe(uint64_t flushed, const std::vector<LeftOut>& left_out) {
+  std::string text;
+  for (const LeftOut& one : left_out) {
+    text += "left out, since it serves nothing now: " + Story(one) + "\n";
+  }
+  return text + "everything is on the disks of " + Count(flushed, "chunkserver") + "\n";
+}
+
+std::string DescribeAsJson(uint64_t flushed, const std::vector<LeftOut>& left_out) {
+  Json json{{"flushed", flushed}, {"left_out", Json::array()}};
+  for (const LeftOut& one : left_out) {
+    json["left_out"].push_back(
+        {{"server", one.server.id()}, {"address", one.server.address()}, {"error", one.why}});
+  }
+  return ToText(json);
+}
+
 }  // namespace
 
-Result<std::string> SyncAll(Master& master) {
+Result<std::string> SyncAll(Master& master, Output output) {
   const auto map = GetMap(master);
   if (!map) return Fail(map.error());
   std::vector<wire::Server> servers;
@@ -52,22 +81,19 @@ Result<std::string> SyncAll(Master& master) {
   const auto now = GetMap(master);
   if (!now) return Fail(now.error());
   const std::set<uint32_t> serving = ServingServers(*now);
-  std::string text;
+  std::vector<LeftOut> left_out;
   uint64_t good = 0;
   for (size_t i = 0; i < servers.size(); ++i) {
-    const wire::Server& server = servers[i];
     if (flushed[i]) {
       ++good;
       continue;
     }
-    const std::string story = fmt::format("chunkserver {} at {}: {}", server.id(),
-                                          Shown(server.address()), flushed[i].error().ToString());
-    if (serving.contains(server.id())) {
-      return Fail(flushed[i].code(), "not everything is flushed: " + story);
+    left_out.push_back({servers[i], flushed[i].error().ToString()});
+    if (serving.contains(servers[i].id())) {
+      return Fail(flushed[i].code(), "not everything is flushed: " + Story(left_out.back()));
     }
-    text += "left out, since it serves nothing now: " + story + "\n";
   }
-  return text + "everything is on the disks of " + Count(good, "chunkserver") + "\n";
+  return output == Output::kJson ? DescribeAsJson(good, left_out) : Describe(good, left_out);
 }
 
 }  // namespace ringfs::cli

@@ -25,9 +25,9 @@ class Stop {
   Stop(const ClusterFiles& files, ClusterState state, std::string mountpoint, const Say& say)
       : files_(files), state_(std::move(state)), mountpoint_(std::move(mountpoint)), say_(say) {}
 
-  Result<void> Run() {
+  Result<DownReport> Run() {
     Result<void> unmounted = EndMount();
-    if (!unmounted) return unmounted;
+    if (!unmounted) return Fail(unmounted.error());
     WarnOfOtherMounts();
     std::vector<std::string> names;
     for (size_t i = 0; i < state_.chunkservers.size(); ++i) names.push_back(ChunkserverName(i));
@@ -35,7 +35,7 @@ class Stop {
     EndAll({kMasterName}, "ringfs-master");
     say_(found_any_ ? fmt::format("ringfs: stopped; the data stays in {}", files_.data().string())
                     : "ringfs: nothing is running");
-    return {};
+    return DownReport{found_any_, files_.data()};
   }
 
  private:
@@ -148,7 +148,7 @@ void Stop::WaitForEnd(const std::string& name, const Process& process) {
 
 }  // namespace
 
-Result<void> Down(const DownOptions& options, const Say& say) {
+Result<DownReport> Down(const DownOptions& options, const Say& say) {
   const std::string mountpoint = ResolveMountpoint(options.mountpoint);
   std::error_code error;
   const ClusterFiles files(options.data.empty() ? DefaultData(mountpoint)
@@ -157,7 +157,7 @@ Result<void> Down(const DownOptions& options, const Say& say) {
   if (!files.Exists()) {
     say(fmt::format("ringfs: nothing is running (there is no cluster in {})",
                     files.data().string()));
-    return {};
+    return DownReport{false, files.data()};
   }
   const auto lock = files.Lock([&] { say("ringfs: waits for another `ringfs up` or `down`"); });
   if (!lock) return Fail(lock.error());

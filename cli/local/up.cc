@@ -33,17 +33,17 @@ class Start {
   Start(const UpOptions& options, const ClusterFiles& files, std::string mountpoint, const Say& say)
       : options_(options), files_(files), mountpoint_(std::move(mountpoint)), say_(say) {}
 
-  Result<void> Run() {
+  Result<UpReport> Run() {
     Result<void> done = LoadState();
     if (done) done = StartMaster();
     if (done) done = StartChunkservers();
     if (done) done = StartMount();
-    if (done) {
-      Explain();
-    } else if (fresh_ && !started_.empty()) {
-      EndStarted();
+    if (!done) {
+      if (fresh_ && !started_.empty()) EndStarted();
+      return Fail(done.error());
     }
-    return done;
+    Explain();
+    return Report();
   }
 
  private:
@@ -58,6 +58,7 @@ class Start {
   Unit ChunkserverUnit(size_t index) const;
   void EndStarted();
   void Explain() const;
+  UpReport Report() const;
   // How to call a program of ours from a shell.
   std::string Callable(const std::string& program) const;
 
@@ -295,6 +296,17 @@ void Start::Explain() const {
   say_(Line("logs", files_.LogOf("*").string()));
 }
 
+UpReport Start::Report() const {
+  UpReport report{mountpoint_, state_.master, files_.data(), {}, fresh_};
+  for (size_t i = 0; i < state_.chunkservers.size(); ++i) {
+    const Unit unit = ChunkserverUnit(i);
+    const auto process = Process::Find(files_.PidOf(unit.name), unit.program, unit.marker);
+    report.chunkservers.push_back(
+        {unit.name, state_.chunkservers[i], process ? process->pid() : 0});
+  }
+  return report;
+}
+
 // Creates the mountpoint if there is none.
 Result<void> PrepareMountpoint(const std::string& mountpoint) {
   const auto mounted = RingfsAt(mountpoint);
@@ -308,16 +320,16 @@ Result<void> PrepareMountpoint(const std::string& mountpoint) {
 
 }  // namespace
 
-Result<void> Up(const UpOptions& options, const Say& say) {
+Result<UpReport> Up(const UpOptions& options, const Say& say) {
   const std::string mountpoint = ResolveMountpoint(options.mountpoint);
   std::error_code error;
   const ClusterFiles files(options.data.empty() ? DefaultData(mountpoint)
                                                 : fs::weakly_canonical(options.data, error));
   if (error) return FailOfSystem(options.data, error.value());
   const Result<void> prepared = PrepareMountpoint(mountpoint);
-  if (!prepared) return prepared;
+  if (!prepared) return Fail(prepared.error());
   const Result<void> created = files.Create();
-  if (!created) return created;
+  if (!created) return Fail(created.error());
   const auto lock = files.Lock([&] { say("ringfs: waits for another `ringfs up` or `down`"); });
   if (!lock) return Fail(lock.error());
   return Start(options, files, mountpoint, say).Run();

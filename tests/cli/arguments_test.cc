@@ -123,6 +123,26 @@ TEST(ArgumentsTest, CarryOrders) {
   EXPECT_EQ(broken->session, 77u);
 }
 
+TEST(ArgumentsTest, OfferJsonWithEveryCommand) {
+  const std::vector<std::string> cases[] = {
+      {"up", "/mnt/a"},     {"down", "/mnt/a"},           {"status"},
+      {"servers"},          {"servers", "drain", "3"},    {"servers", "weight", "3", "50"},
+      {"ring"},             {"where", "file"},            {"locks"},
+      {"sessions"},         {"locks", "break", "12"},     {"sync"},
+      {"scrub"},            {"fsck"},                     {"explain", "/mnt/a"},
+      {"backup", "file"},   {"stats"},
+  };
+  for (std::vector<std::string> words : cases) {
+    SCOPED_TRACE(::testing::PrintToString(words));
+    words.push_back("--json");
+
+    const auto arguments = ParseArguments(words);
+
+    ASSERT_TRUE(arguments) << arguments.error().ToString();
+    EXPECT_EQ(arguments->output, Output::kJson);
+  }
+}
+
 TEST(ArgumentsTest, ChooseTheOutput) {
   const auto text = ParseArguments({"status"});
   const auto json = ParseArguments({"where", "/a", "--json", "--all"});

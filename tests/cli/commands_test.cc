@@ -227,7 +227,7 @@ TEST_F(CommandsTest, ShowsServers) {
 TEST_F(CommandsTest, GivesOrdersToServers) {
   server_.Answer(wire::MASTER_SERVER_ORDER, wire::ServerOrderReply());
 
-  ASSERT_TRUE(OrderServer(master_, "3", wire::SERVER_ORDER_WEIGHT, 50));
+  ASSERT_TRUE(OrderServer(master_, "3", wire::SERVER_ORDER_WEIGHT, 50, Output::kText));
 
   wire::ServerOrderRequest request;
   ASSERT_TRUE(request.ParseFromString(server_.Calls(wire::MASTER_SERVER_ORDER).at(0)));
@@ -236,11 +236,24 @@ TEST_F(CommandsTest, GivesOrdersToServers) {
   EXPECT_EQ(request.weight(), 50u);
 }
 
+TEST_F(CommandsTest, TellProgramsWhatWasOrdered) {
+  server_.Answer(wire::MASTER_SERVER_ORDER, wire::ServerOrderReply());
+  server_.Answer(wire::MASTER_BREAK_LOCK, wire::BreakLockReply());
+
+  const auto ordered = OrderServer(master_, "3", wire::SERVER_ORDER_DRAIN, 0, Output::kJson);
+  const auto broken = BreakLocks(master_, 7, Output::kJson);
+
+  ASSERT_TRUE(ordered && broken);
+  EXPECT_EQ(nlohmann::json::parse(*ordered)["server"], "3");
+  EXPECT_EQ(nlohmann::json::parse(*ordered)["order"], "drain");
+  EXPECT_EQ(nlohmann::json::parse(*broken)["ended"], 7);
+}
+
 TEST_F(CommandsTest, ShowTheMastersRefusal) {
   server_.Refuse(wire::MASTER_SERVER_ORDER, {Errc::kBusy, "drain it first"});
 
-  const auto refused = OrderServer(master_, "3", wire::SERVER_ORDER_REMOVE, 0);
-  const auto unknown = BreakLocks(master_, 1);
+  const auto refused = OrderServer(master_, "3", wire::SERVER_ORDER_REMOVE, 0, Output::kText);
+  const auto unknown = BreakLocks(master_, 1, Output::kText);
 
   EXPECT_EQ(refused.code(), Errc::kBusy);
   EXPECT_EQ(refused.error().detail, "drain it first");
@@ -402,7 +415,7 @@ TEST_F(CommandsTest, FlushesAllChunkservers) {
   server_.Answer(wire::MASTER_GET_MAP, MakeMap(MakeServer(1, wire::SERVER_UP, first.address()),
                                                MakeServer(2, wire::SERVER_UP, second.address())));
 
-  const auto text = SyncAll(master_);
+  const auto text = SyncAll(master_, Output::kText);
 
   ASSERT_TRUE(text) << text.error().ToString();
   EXPECT_THAT(*text, HasSubstr("everything is on the disks of 2 chunkservers"));
@@ -421,19 +434,24 @@ TEST_F(CommandsTest, DoesNotCallAFailedFlushDone) {
   wire::ClusterMap map = MakeMap(MakeServer(1, wire::SERVER_UP, first.address()),
                                  MakeServer(2, wire::SERVER_UP, second.address()));
   server_.Answer(wire::MASTER_GET_MAP, map);
-  const auto serving = SyncAll(master_);
+  const auto serving = SyncAll(master_, Output::kText);
 
   for (wire::Bucket& bucket : *map.mutable_tables(0)->mutable_buckets()) {
     bucket.set_states(1, wire::MEMBER_OFFLINE);
   }
   server_.Answer(wire::MASTER_GET_MAP, map);
-  const auto offline = SyncAll(master_);
+  const auto offline = SyncAll(master_, Output::kText);
 
   EXPECT_EQ(serving.code(), Errc::kIo);
   EXPECT_THAT(serving.error().detail, HasSubstr("the disk is broken"));
   ASSERT_TRUE(offline) << offline.error().ToString();
   EXPECT_THAT(*offline, HasSubstr("left out"));
   EXPECT_THAT(*offline, HasSubstr("1 chunkserver\n"));
+  const auto json = SyncAll(master_, Output::kJson);
+  ASSERT_TRUE(json);
+  const auto parsed = nlohmann::json::parse(*json);
+  EXPECT_EQ(parsed["flushed"], 1);
+  EXPECT_EQ(parsed["left_out"][0]["server"], 2);
 }
 
 TEST(MasterTest, SaysThatItDoesNotAnswer) {

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# `ringfs up` and `ringfs down`: what they say, what they refuse, and what they leave.
+#   tests/cluster/up_work.sh BIN
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh" "$1"
+
+# field FILE EXPRESSION: of the JSON object `up` that FILE holds.
+field() { python3 -c 'import json, sys; up = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
+
+# A program reads one object, and nothing else.
+step_json() {
+  ringfs up "$first" --data "$data" --json >"$work/up.json" 2>"$work/aside"
+  master=$(cat "$data/master.address")
+  [[ $(field "$work/up.json" 'up["master"]') == "$master" ]]
+  [[ $(field "$work/up.json" 'up["mountpoint"]') == "$first" ]]
+  [[ $(field "$work/up.json" 'up["data"], up["new"]') == "('$data', True)" ]]
+  [[ $(field "$work/up.json" 'up["chunkservers"][2]["pid"]') == "$(cat "$data/run/chunkserver-3.pid")" ]]
+  grep -q "is ready" "$work/aside" || fail "nothing for people"
+  ringfs up "$first" --data "$data" --json >"$work/up.json" 2>/dev/null
+  [[ $(field "$work/up.json" 'up["new"], len(up["chunkservers"])') == "(False, 3)" ]]
+  echo word >"$first/file"
+  ringfs sync "$first" --json >"$work/sync.json"
+  [[ $(field "$work/sync.json" 'up["flushed"]') == 3 ]]
+  ringfs backup "$work/backup" --master "$master" --json >"$work/backup.json"
+  [[ $(field "$work/backup.json" 'up["bytes"]') == "$(stat -c %s "$work/backup")" ]]
+  ringfs down "$first" --data "$data" --json >"$work/down.json" 2>"$work/aside"
+  [[ $(field "$work/down.json" 'up["stopped"], up["data"]') == "(True, '$data')" ]]
+  grep -q ended "$work/aside" || fail "nothing for people"
+  ringfs down "$first" --data "$data" --json >"$work/down.json" 2>/dev/null
+  [[ $(field "$work/down.json" 'up["stopped"]') == False ]]
+}
+
+for name in ${STEPS:-json}; do
+  step "$name"
+done
+say "$steps steps passed"
