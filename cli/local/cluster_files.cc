@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "common/log.h"
 #include "common/rpc/address.h"
 
 namespace ringfs::cli {
@@ -108,6 +109,17 @@ std::filesystem::path DefaultData(const std::string& mountpoint) {
       mountpoint.substr(std::min(mountpoint.find_first_not_of('/'), mountpoint.size()));
   std::replace(name.begin(), name.end(), '/', '-');
   return std::filesystem::path("/var/lib/ringfs") / (name.empty() ? "root" : name);
+}
+
+Result<std::filesystem::path> DataFolder(const std::string& given, const std::string& mountpoint) {
+  std::error_code error;
+  std::filesystem::path data = DefaultData(mountpoint);
+  if (!given.empty()) data = std::filesystem::weakly_canonical(given, error);
+  if (error) return FailOfSystem(given, error.value());
+  if (std::filesystem::exists(data, error) && !std::filesystem::is_directory(data, error)) {
+    return Fail(Errc::kNotDirectory, Printable(data.string()) + " is not a directory");
+  }
+  return data;
 }
 
 std::string ChunkserverName(size_t index) { return "chunkserver-" + std::to_string(index + 1); }

@@ -58,6 +58,10 @@ class ClusterFiles {
 // /var/lib/ringfs/mnt-shared for /mnt/shared.
 std::filesystem::path DefaultData(const std::string& mountpoint);
 
+// The folder of the cluster: the one that was given, else the default one.
+// kNotDirectory: it is something else.
+Result<std::filesystem::path> DataFolder(const std::string& given, const std::string& mountpoint);
+
 inline constexpr const char* kMasterName = "master";
 inline constexpr const char* kMountName = "mount";
 // "chunkserver-1" is the first.

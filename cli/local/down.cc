@@ -19,6 +19,13 @@ constexpr int64_t kDownEndMs = 30'000;
 constexpr int kStackedMax = 16;
 constexpr size_t kUsersShown = 5;
 
+// Whether it is a mount of this master alone; of all of its filesystem, or a part.
+bool IsOf(const MountEntry& mount, const std::string& master) {
+  if (!mount.is_ringfs()) return false;
+  const auto source = ParseMountSource(mount.source);
+  return source && source->masters == std::vector{master};
+}
+
 // One `ringfs down`.
 class Stop {
  public:
@@ -65,7 +72,7 @@ std::string Names(const std::vector<MountUser>& users) {
 Result<bool> Stop::UnmountTop() {
   const auto mounted = RingfsAt(mountpoint_);
   if (!mounted) return Fail(mounted.error());
-  if (!*mounted || (*mounted)->source != state_.master) return false;
+  if (!*mounted || !IsOf(**mounted, state_.master)) return false;
   found_any_ = true;
   const std::string place = Printable(mountpoint_);
   Result<void> unmounted = Unmount(mountpoint_, Unmounting::kOrderly);
@@ -110,9 +117,7 @@ void Stop::WarnOfOtherMounts() const {
   const auto mounts = ReadMountTable();
   if (!mounts || state_.master.empty()) return;
   for (const MountEntry& mount : *mounts) {
-    if (!mount.is_ringfs()) continue;
-    const auto source = ParseMountSource(mount.source);
-    if (!source || source->masters != std::vector{state_.master}) continue;
+    if (!IsOf(mount, state_.master)) continue;
     say_(fmt::format("ringfs: it is still mounted at {}, where calls wait, then fail",
                      Printable(mount.mountpoint)));
   }
@@ -146,15 +151,30 @@ void Stop::WaitForEnd(const std::string& name, const Process& process) {
   process.End(0);
 }
 
+// That no ringfs is mounted there, or one of this master: another would stay, and be taken for
+// stopped. kNotFound: there is one.
+Result<void> CheckNoOther(const ClusterFiles& files, const std::string& mountpoint,
+                          const std::string& master) {
+  const auto mounted = RingfsAt(mountpoint);
+  if (!mounted) return Fail(mounted.error());
+  if (!*mounted || IsOf(**mounted, master)) return {};
+  return Fail(Errc::kNotFound,
+              fmt::format("a ringfs ({}) is mounted at {}, but not by a cluster in {}: name its "
+                          "folder with --data",
+                          Printable((*mounted)->source), Printable(mountpoint),
+                          Printable(files.data().string())));
+}
+
 }  // namespace
 
 Result<DownReport> Down(const DownOptions& options, const Say& say) {
   const std::string mountpoint = ResolveMountpoint(options.mountpoint);
-  std::error_code error;
-  const ClusterFiles files(options.data.empty() ? DefaultData(mountpoint)
-                                                : fs::weakly_canonical(options.data, error));
-  if (error) return FailOfSystem(options.data, error.value());
+  const auto data = DataFolder(options.data, mountpoint);
+  if (!data) return Fail(data.error());
+  const ClusterFiles files(*data);
   if (!files.Exists()) {
+    const Result<void> nothing = CheckNoOther(files, mountpoint, "");
+    if (!nothing) return Fail(nothing.error());
     say(fmt::format("ringfs: nothing is running (there is no cluster in {})",
                     files.data().string()));
     return DownReport{false, files.data()};
@@ -163,6 +183,10 @@ Result<DownReport> Down(const DownOptions& options, const Say& say) {
   if (!lock) return Fail(lock.error());
   auto state = files.Load();
   if (!state) return Fail(state.error());
+  if (options.data.empty()) {
+    const Result<void> ours = CheckNoOther(files, mountpoint, state->master);
+    if (!ours) return Fail(ours.error());
+  }
   if (options.data.empty() && state->mountpoint != mountpoint) {
     return Fail(Errc::kNotFound, fmt::format("the cluster in {} is that of {}",
                                              files.data().string(), Printable(state->mountpoint)));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <future>
 
 #include "tests/support/temp_dir.h"
@@ -97,6 +98,18 @@ TEST(ClusterFilesTest, LetsOneWorkAtATime) {
 TEST(ClusterFilesTest, NameTheDataAfterTheMountpoint) {
   EXPECT_EQ(DefaultData("/mnt/shared"), "/var/lib/ringfs/mnt-shared");
   EXPECT_EQ(DefaultData("/"), "/var/lib/ringfs/root");
+}
+
+TEST(ClusterFilesTest, KeepDataInFoldersOnly) {
+  const TempDir folder;
+  const std::filesystem::path file = folder.path() / "file";
+  std::ofstream(file) << "text";
+
+  EXPECT_EQ(*DataFolder("", "/mnt/a"), "/var/lib/ringfs/mnt-a");
+  EXPECT_EQ(*DataFolder(folder.path() / "new", "/mnt/a"), folder.path() / "new");
+  const auto refused = DataFolder(file, "/mnt/a");
+  EXPECT_EQ(refused.code(), Errc::kNotDirectory);
+  EXPECT_EQ(refused.error().detail, file.string() + " is not a directory");
 }
 
 }  // namespace

@@ -29,7 +29,37 @@ step_json() {
   [[ $(field "$work/down.json" 'up["stopped"]') == False ]]
 }
 
-for name in ${STEPS:-json}; do
+# refused WORDS COMMAND...: it fails, and its one line has these words.
+refused() {
+  local words=$1
+  shift
+  ! "$@" >"$work/said" 2>"$work/refusal" || fail "went well: $*"
+  [[ $(wc -l <"$work/refusal") == 1 ]] || fail "$*: $(cat "$work/refusal")"
+  grep -qF -- "$words" "$work/refusal" || fail "$*: $(cat "$work/refusal")"
+}
+
+# A mount that `down` would leave is not called stopped.
+step_down_of_another() {
+  up
+  refused "a ringfs ($master) is mounted at $first, but not by a cluster in $(default_data): name its folder with --data" \
+    ringfs down "$first"
+  [[ $(<"$first/file") == word ]]
+  refused "not by a cluster in $work/empty" ringfs down "$first" --data "$work/empty"
+  [[ ! -e $work/empty ]]
+  # The same where the default folder has a cluster that does not run.
+  mkdir -p "$(default_data)"
+  sed 's/"master": .*/"master": "127.0.0.1:1",/' "$data/cluster.json" >"$(default_data)/cluster.json"
+  refused "not by a cluster in $(default_data)" ringfs down "$first"
+  rm -r "$(default_data)"
+  [[ $(<"$first/file") == word ]]
+  : >"$work/plain"
+  refused "$work/plain is not a directory" ringfs down "$first" --data "$work/plain"
+}
+
+# Where `ringfs up` keeps what is mounted at $first, unless told.
+default_data() { echo "/var/lib/ringfs/$(tr / - <<<"${first#/}")"; }
+
+for name in ${STEPS:-json down_of_another}; do
   step "$name"
 done
 say "$steps steps passed"
