@@ -226,6 +226,14 @@ Result<void> Start::StartChunkservers() {
   return outcome ? saved : outcome;
 }
 
+// That it is a mount of all that this master has. kBusy: it is of something else.
+Result<void> CheckIsOf(const MountEntry& mount, const std::string& master) {
+  const auto source = ParseMountSource(mount.source);
+  if (source && source->masters == std::vector{master} && source->subdirectory.empty()) return {};
+  return Fail(Errc::kBusy, fmt::format("another ringfs ({}) is mounted at {}",
+                                       Printable(mount.source), Printable(mount.mountpoint)));
+}
+
 // Whether the cluster is mounted there and answers.
 Result<bool> Start::IsMounted() {
   const auto mounted = RingfsAt(mountpoint_);
@@ -236,10 +244,8 @@ Result<bool> Start::IsMounted() {
     if (process && !process->WaitForEnd(kUpEndMs)) process->End(kUpEndMs);
     return false;
   }
-  if ((*mounted)->source != state_.master) {
-    return Fail(Errc::kBusy, fmt::format("another ringfs ({}) is mounted at {}",
-                                         Printable((*mounted)->source), Printable(mountpoint_)));
-  }
+  const Result<void> ours = CheckIsOf(**mounted, state_.master);
+  if (!ours) return Fail(ours.error());
   if (!MountAnswers(mountpoint_)) {
     if (process) process->End(kUpEndMs);
     return false;
@@ -307,6 +313,22 @@ UpReport Start::Report() const {
   return report;
 }
 
+// That no ringfs but that of the cluster in the folder is mounted there: nothing is made for a
+// cluster that could not be mounted. kBusy: there is another.
+Result<void> CheckNoOther(const ClusterFiles& files, const std::string& mountpoint) {
+  const auto mounted = RingfsAt(mountpoint);
+  if (!mounted) return Fail(mounted.error());
+  if (!*mounted) return {};
+  // Asked after the mount: another `up` has noted its master before it mounts.
+  std::string master;
+  if (files.Exists()) {
+    auto state = files.Load();
+    if (!state) return Fail(state.error());
+    master = std::move(state->master);
+  }
+  return CheckIsOf(**mounted, master);
+}
+
 // Creates the mountpoint if there is none.
 Result<void> PrepareMountpoint(const std::string& mountpoint) {
   const auto mounted = RingfsAt(mountpoint);
@@ -322,10 +344,11 @@ Result<void> PrepareMountpoint(const std::string& mountpoint) {
 
 Result<UpReport> Up(const UpOptions& options, const Say& say) {
   const std::string mountpoint = ResolveMountpoint(options.mountpoint);
-  std::error_code error;
-  const ClusterFiles files(options.data.empty() ? DefaultData(mountpoint)
-                                                : fs::weakly_canonical(options.data, error));
-  if (error) return FailOfSystem(options.data, error.value());
+  const auto data = DataFolder(options.data, mountpoint);
+  if (!data) return Fail(data.error());
+  const ClusterFiles files(*data);
+  const Result<void> allowed = CheckNoOther(files, mountpoint);
+  if (!allowed) return Fail(allowed.error());
   const Result<void> prepared = PrepareMountpoint(mountpoint);
   if (!prepared) return Fail(prepared.error());
   const Result<void> created = files.Create();

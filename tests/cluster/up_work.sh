@@ -59,7 +59,25 @@ step_down_of_another() {
 # Where `ringfs up` keeps what is mounted at $first, unless told.
 default_data() { echo "/var/lib/ringfs/$(tr / - <<<"${first#/}")"; }
 
-for name in ${STEPS:-json down_of_another}; do
+# Nothing is made for a cluster that could not be mounted, and the one that is there stays.
+step_up_over_another() {
+  refused "another ringfs ($master) is mounted at $first" ringfs up "$first"
+  [[ ! -e $(default_data) ]] || fail "$(default_data) was made"
+  refused "another ringfs" ringfs up "$first" --data "$work/other"
+  [[ ! -e $work/other ]] || fail "$work/other was made"
+  refused "$work/plain is not a directory" ringfs up "$first" --data "$work/plain"
+  [[ $(<"$first/file") == word ]]
+}
+
+# The mount of a client that has died is the cluster's own.
+step_dead_mount() {
+  kill_daemon mount
+  refused "another ringfs ($master) is mounted at $first" ringfs up "$first"
+  up
+  [[ $(<"$first/file") == word ]]
+}
+
+for name in ${STEPS:-json down_of_another up_over_another dead_mount}; do
   step "$name"
 done
 say "$steps steps passed"
