@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <asio/io_context.hpp>
 #include <csignal>
 #include <cstdlib>
@@ -58,6 +60,7 @@ asio::awaitable<void> Start(ChunkServer& server, int& status) {
   }
   if (address.code() != ringfs::Errc::kCancelled) {
     status = ringfs::FailToStart(kName, address.error());
+    if (server.removed()) status = ringfs::kRemovedStatus;
   }
   server.Stop();
   std::raise(SIGTERM);  // EndOnSignal() waits for it
@@ -80,6 +83,9 @@ int main(int argc, char** argv) {
   CLI::App app("Stores blocks of a ringfs cluster.", kName);
   std::string metrics_address;
   AddFlags(app, options, metrics_address);
+  app.footer(fmt::format("Ends with status {} when the master says that `ringfs servers remove` has "
+                         "removed it.",
+                         ringfs::kRemovedStatus));
   if (const auto end = ringfs::ParseFlags(app, argc, argv)) return *end;
 
   ringfs::Metrics metrics;

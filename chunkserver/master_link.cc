@@ -75,7 +75,9 @@ asio::awaitable<Result<void>> MasterLink::Register() {
     reply = Fail(answer.error());
   }
   if (!reply) {
-    if (IsFatal(reply.code())) fatal_ = reply.error();
+    // One that serves, or did, stays: whether it may end is for people to say.
+    if (reply.code() == Errc::kNotPermitted && !registered_) removed_ = true;
+    if (IsFatal(reply.code()) || removed_) fatal_ = reply.error();
     SayUnreachable(reply.error());
     changed_.NotifyAll();
     co_return Fail(reply.error());

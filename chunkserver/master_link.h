@@ -48,6 +48,8 @@ class MasterLink final : public MasterCalls {
   asio::awaitable<Result<wire::ClusterMap>> AskForCluster();
   // Registers and stays registered. Returns when that has succeeded for the first time, or cannot.
   asio::awaitable<Result<void>> Start();
+  // Whether Start() failed because the master has removed this server.
+  bool removed() const { return removed_; }
   // Registers anew, after Registration() has come to say something else.
   void RegisterAgain() { channel_->Disconnect(); }
   void Close();
@@ -75,6 +77,7 @@ class MasterLink final : public MasterCalls {
   std::optional<Error> fatal_;
   bool started_ = false;     // connecting means registering
   bool registered_ = false;  // at least once
+  bool removed_ = false;
   bool closed_ = false;
   uint64_t refreshes_begun_ = 0;
   uint64_t refreshes_ended_ = 0;

@@ -55,6 +55,8 @@ class ChunkServer final : private LinkedServer {
   // Returns the address that others connect to. The error's detail is a sentence for the
   // administrator. kCancelled: Stop() was called.
   asio::awaitable<Result<std::string>> Start();
+  // Whether Start() failed because the master has removed this server.
+  bool removed() const { return link_.removed(); }
   // Ends everything; work that is under way ends with errors. The io_context runs out of work soon
   // after.
   void Stop();

@@ -24,6 +24,10 @@ CLI::Validator IsHostPort();
 // exit status, 1.
 int FailToStart(std::string_view program, const Error& error);
 
+// The exit status of a program that the master has removed from the cluster for good: to start it
+// again cannot help.
+inline constexpr int kRemovedStatus = 3;
+
 // The program listens on `address` and works: says so on stdout, "PROGRAM ready: HOST:PORT", and to
 // systemd when that waits for it.
 void AnnounceReady(std::string_view program, std::string_view address);

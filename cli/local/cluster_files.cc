@@ -24,7 +24,50 @@ bool IsAddress(const std::string& text) {
   return text.empty() || static_cast<bool>(rpc::ParseHostPort(text));
 }
 
+// By their numbers, from 1.
+nlohmann::ordered_json Removed(const ClusterState& state) {
+  auto removed = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < state.chunkservers.size(); ++i) {
+    if (state.chunkservers[i].removed) removed.push_back(i + 1);
+  }
+  return removed;
+}
+
+Result<void> ReadChunkservers(const nlohmann::json& json, ClusterState& state) {
+  const auto chunkservers = json.find("chunkservers");
+  if (chunkservers == json.end() || !chunkservers->is_array() || chunkservers->empty() ||
+      chunkservers->size() > kChunkserversEver) {
+    return Corrupted("no chunkservers");
+  }
+  for (const auto& address : *chunkservers) {
+    if (!address.is_string() || !IsAddress(address.get<std::string>())) {
+      return Corrupted("a chunkserver is not HOST:PORT");
+    }
+    state.chunkservers.push_back({address.get<std::string>()});
+  }
+  return {};
+}
+
+Result<void> ReadRemoved(const nlohmann::json& json, ClusterState& state) {
+  const auto removed = json.find("removed");
+  if (removed == json.end()) return {};  // of a version that did not know it
+  const Failure wrong = Corrupted("removed is not a list of chunkservers");
+  if (!removed->is_array()) return wrong;
+  for (const auto& number : *removed) {
+    if (!number.is_number_unsigned()) return wrong;
+    const auto index = number.get<uint64_t>() - 1;
+    if (index >= state.chunkservers.size()) return wrong;
+    state.chunkservers[index].removed = true;
+  }
+  return {};
+}
+
 }  // namespace
+
+uint32_t ClusterState::members() const {
+  return static_cast<uint32_t>(std::count_if(chunkservers.begin(), chunkservers.end(),
+                                             [](const auto& server) { return !server.removed; }));
+}
 
 std::string ToText(const ClusterState& state) {
   nlohmann::ordered_json json;
@@ -32,7 +75,9 @@ std::string ToText(const ClusterState& state) {
   json["replicas"] = state.replicas;
   json["mountpoint"] = state.mountpoint;
   json["master"] = state.master;
-  json["chunkservers"] = state.chunkservers;
+  json["chunkservers"] = nlohmann::ordered_json::array();
+  for (const auto& server : state.chunkservers) json["chunkservers"].push_back(server.address);
+  json["removed"] = Removed(state);
   // A mountpoint is bytes; what is not UTF-8 is not kept exactly, and then just does not match.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -56,17 +101,10 @@ Result<ClusterState> ParseClusterState(const std::string& text) {
     *field = found->get<std::string>();
   }
   if (!IsAddress(state.master)) return Corrupted("master is not HOST:PORT");
-  const auto chunkservers = json.find("chunkservers");
-  if (chunkservers == json.end() || !chunkservers->is_array() || chunkservers->empty() ||
-      chunkservers->size() > kChunkserversMax) {
-    return Corrupted("no chunkservers");
-  }
-  for (const auto& address : *chunkservers) {
-    if (!address.is_string() || !IsAddress(address.get<std::string>())) {
-      return Corrupted("a chunkserver is not HOST:PORT");
-    }
-    state.chunkservers.push_back(address.get<std::string>());
-  }
+  Result<void> read = ReadChunkservers(json, state);
+  if (read) read = ReadRemoved(json, state);
+  if (!read) return Fail(read.error());
+  if (state.members() > kChunkserversMax) return Corrupted("too many chunkservers");
   return state;
 }
 

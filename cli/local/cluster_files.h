@@ -14,11 +14,21 @@ namespace ringfs::cli {
 
 // What `ringfs up` remembers of its cluster, so that it starts again as it was: cluster.json.
 struct ClusterState {
+  struct Chunkserver {
+    std::string address;   // HOST:PORT; empty: not started yet
+    bool removed = false;  // by `ringfs servers remove`: it is not started any more
+
+    bool operator==(const Chunkserver&) const = default;
+  };
+
   uint32_t replicas = 2;
   std::string mountpoint;
-  std::string master;                     // HOST:PORT; empty: not started yet
-  std::vector<std::string> chunkservers;  // one each, the same
+  std::string master;  // HOST:PORT; empty: not started yet
+  // All there ever were: the number of one that was removed is not used again.
+  std::vector<Chunkserver> chunkservers;
 
+  // How many chunkservers there are, without those that were removed.
+  uint32_t members() const;
   bool operator==(const ClusterState&) const = default;
 };
 
@@ -27,6 +37,8 @@ std::string ToText(const ClusterState& state);
 Result<ClusterState> ParseClusterState(const std::string& text);
 
 inline constexpr uint32_t kChunkserversMax = 64;
+// With those that were removed.
+inline constexpr uint32_t kChunkserversEver = 1024;
 
 // Where `ringfs up` keeps what, under one folder.
 class ClusterFiles {

@@ -191,7 +191,8 @@ Result<std::string> Child::WaitReady(int64_t timeout_ms) {
   int status = 0;
   const bool ended = waitpid(process_.pid(), &status, WNOHANG) == process_.pid();
   std::string how = "has closed its output";
-  if (ended && WIFEXITED(status)) how = fmt::format("ended with status {}", WEXITSTATUS(status));
+  if (ended && WIFEXITED(status)) exit_status_ = WEXITSTATUS(status);
+  if (exit_status_) how = fmt::format("ended with status {}", *exit_status_);
   if (ended && WIFSIGNALED(status)) how = fmt::format("was ended by signal {}", WTERMSIG(status));
   return Fail(Errc::kUnavailable, fmt::format("{} {}{}", program_, how, LastWords()));
 }

@@ -57,6 +57,8 @@ class Child {
   // Waits for the line "PROGRAM ready: WHERE" on its stdout and returns WHERE. When it ends first,
   // or nothing comes within `timeout_ms`, the error has the last line of its log.
   Result<std::string> WaitReady(int64_t timeout_ms);
+  // Of one that has ended by itself in WaitReady().
+  std::optional<int> exit_status() const { return exit_status_; }
 
  private:
   Child(Process process, Fd out, std::string program, std::filesystem::path log, uint64_t log_start)
@@ -71,6 +73,7 @@ class Child {
   Fd out_;  // the other end of its stdout
   std::string program_;
   std::filesystem::path log_;
+  std::optional<int> exit_status_;
   uint64_t log_start_;  // what is before it was written by earlier ones
 };
 

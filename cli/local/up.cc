@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "cli/format.h"
@@ -8,7 +10,11 @@
 #include "cli/local/local_cluster.h"
 #include "cli/local/mountpoint.h"
 #include "cli/local/process.h"
+#include "cli/remote.h"
+#include "common/daemon.h"
 #include "common/log.h"
+#include "proto/cluster.pb.h"
+#include "proto/session.pb.h"
 
 namespace ringfs::cli {
 namespace {
@@ -39,7 +45,7 @@ class Start {
     if (done) done = StartChunkservers();
     if (done) done = StartMount();
     if (!done) {
-      if (fresh_ && !started_.empty()) EndStarted();
+      if ((fresh_ || too_many_) && !started_.empty()) EndStarted();
       return Fail(done.error());
     }
     Explain();
@@ -50,7 +56,13 @@ class Start {
   Result<void> LoadState();
   Result<void> CheckAgainst(const ClusterState& known) const;
   Result<void> StartMaster();
+  Result<void> Grow();
   Result<void> StartChunkservers();
+  Result<void> StartChunkserversFrom(size_t first);
+  Result<void> AwaitChunkserver(size_t index, Child& child);
+  std::set<std::string> RemovedAddresses() const;
+  void LeaveOut(size_t index);
+  Result<void> CheckCount();
   Result<void> StartMount();
   Result<bool> IsMounted();
   Result<Child> StartUnit(const Unit& unit);
@@ -68,6 +80,8 @@ class Start {
   const Say& say_;
   ClusterState state_;
   bool fresh_ = false;  // there was no such cluster before
+  uint32_t wanted_ = 0;    // chunkservers, at least
+  bool too_many_ = false;  // there are more chunkservers than are asked for
   struct Started {
     std::string name;
     Process process;
@@ -85,13 +99,6 @@ Result<void> Start::CheckAgainst(const ClusterState& known) const {
                 fmt::format("the cluster in {} was made with {}, which cannot be changed",
                             files_.data().string(), Count(known.replicas, "replica")));
   }
-  if (options_.chunkservers && *options_.chunkservers < known.chunkservers.size()) {
-    return Fail(
-        Errc::kInvalid,
-        fmt::format("the cluster in {} has {}; `ringfs servers drain` and `remove` take one "
-                    "away",
-                    files_.data().string(), Count(known.chunkservers.size(), "chunkserver")));
-  }
   if (known.mountpoint == mountpoint_) return {};
   const bool mounted =
       Process::Find(files_.PidOf(kMountName), "ringfs-mount", known.mountpoint).has_value();
@@ -108,22 +115,34 @@ Result<void> Start::LoadState() {
   fresh_ = !files_.Exists();
   if (fresh_) {
     state_.replicas = options_.replicas.value_or(kDefaultReplicas);
-    state_.chunkservers.resize(options_.chunkservers.value_or(kDefaultChunkservers));
+    wanted_ = options_.chunkservers.value_or(kDefaultChunkservers);
+    if (state_.replicas > wanted_) {
+      return Fail(Errc::kInvalid, fmt::format("{} need as many chunkservers; there are {}",
+                                              Count(state_.replicas, "replica"), wanted_));
+    }
   } else {
     auto known = files_.Load();
     if (!known) return Fail(known.error());
     const Result<void> fits = CheckAgainst(*known);
     if (!fits) return fits;
     state_ = std::move(*known);
-    if (options_.chunkservers) state_.chunkservers.resize(*options_.chunkservers);
-  }
-  if (state_.replicas > state_.chunkservers.size()) {
-    return Fail(Errc::kInvalid,
-                fmt::format("{} need as many chunkservers; there are {}",
-                            Count(state_.replicas, "replica"), state_.chunkservers.size()));
+    wanted_ = options_.chunkservers.value_or(0);
   }
   state_.mountpoint = mountpoint_;
   say_(fmt::format("ringfs: {} cluster in {}", fresh_ ? "a new" : "the", files_.data().string()));
+  return Grow();
+}
+
+// Adds chunkservers until there are as many as are wanted, and saves.
+Result<void> Start::Grow() {
+  while (state_.members() < wanted_) {
+    if (state_.chunkservers.size() == kChunkserversEver) {
+      return Fail(Errc::kInvalid, fmt::format("the cluster in {} has had {}: no more can be added",
+                                              files_.data().string(),
+                                              Count(kChunkserversEver, "chunkserver")));
+    }
+    state_.chunkservers.emplace_back();
+  }
   return files_.Save(state_);
 }
 
@@ -153,13 +172,13 @@ Unit Start::MasterUnit() const {
           folder,
           {"--data", folder, "--listen", state_.master.empty() ? kAnyPort : state_.master,
            "--replicas", std::to_string(state_.replicas), "--initial-servers",
-           std::to_string(state_.chunkservers.size())}};
+           std::to_string(state_.members())}};
 }
 
 Unit Start::ChunkserverUnit(size_t index) const {
   const std::string name = ChunkserverName(index);
   const std::string folder = files_.DataOf(name);
-  const std::string& address = state_.chunkservers[index];
+  const std::string& address = state_.chunkservers[index].address;
   return {name,
           "ringfs-chunkserver",
           folder,
@@ -191,19 +210,43 @@ Result<void> Start::StartMaster() {
 }
 
 Result<void> Start::StartChunkservers() {
+  size_t begun = 0;
+  do {
+    // Also in place of those that were found to be removed.
+    Result<void> done = Grow();
+    if (done) done = StartChunkserversFrom(std::exchange(begun, state_.chunkservers.size()));
+    if (!done) return done;
+  } while (state_.members() < wanted_);
+  return CheckCount();
+}
+
+// Not before it is known which were removed: one that was is not counted.
+Result<void> Start::CheckCount() {
+  if (!options_.chunkservers || state_.members() <= *options_.chunkservers) return {};
+  too_many_ = true;
+  return Fail(Errc::kInvalid,
+              fmt::format("the cluster in {} has {}; `ringfs servers drain`, and then `remove`, "
+                          "take one away",
+                          files_.data().string(), Count(state_.members(), "chunkserver")));
+}
+
+Result<void> Start::StartChunkserversFrom(size_t first) {
   struct Starting {
     size_t index;
     Child child;
   };
   std::vector<Starting> starting;
-  for (size_t i = 0; i < state_.chunkservers.size(); ++i) {
+  const std::set<std::string> removed = RemovedAddresses();
+  for (size_t i = first; i < state_.chunkservers.size(); ++i) {
+    const auto& [address, is_out] = state_.chunkservers[i];
+    if (is_out) continue;
     const Unit unit = ChunkserverUnit(i);
     const auto running = Process::Find(files_.PidOf(unit.name), unit.program, unit.marker);
-    if (running && !state_.chunkservers[i].empty()) {
-      say_(Line(unit.name,
-                fmt::format("runs at {} (process {})", state_.chunkservers[i], running->pid())));
+    if (running && !address.empty() && !removed.contains(address)) {
+      say_(Line(unit.name, fmt::format("runs at {} (process {})", address, running->pid())));
       continue;
     }
+    // Of an `up` that was cut short, or removed: it hears so when it starts again.
     if (running) running->End(kUpEndMs);
     auto child = StartUnit(unit);
     if (!child) return Fail(child.error());
@@ -212,18 +255,53 @@ Result<void> Start::StartChunkservers() {
   // They start side by side.
   Result<void> outcome;
   for (auto& [index, child] : starting) {
-    const std::string name = ChunkserverName(index);
-    const auto address = child.WaitReady(kReadyMs);
-    if (!address) {
-      child.process().End(kUpEndMs);
-      if (outcome) outcome = Fail(address.code(), name + ": " + address.error().detail);
-      continue;
-    }
-    state_.chunkservers[index] = *address;
-    say_(Line(name, fmt::format("started at {} (process {})", *address, child.process().pid())));
+    const Result<void> started = AwaitChunkserver(index, child);
+    if (!started && outcome) outcome = started;
   }
   const Result<void> saved = files_.Save(state_);
   return outcome ? saved : outcome;
+}
+
+Result<void> Start::AwaitChunkserver(size_t index, Child& child) {
+  const std::string name = ChunkserverName(index);
+  const auto address = child.WaitReady(kReadyMs);
+  if (address) {
+    state_.chunkservers[index].address = *address;
+    say_(Line(name, fmt::format("started at {} (process {})", *address, child.process().pid())));
+    return {};
+  }
+  if (child.exit_status() == kRemovedStatus) {
+    LeaveOut(index);
+    return {};
+  }
+  child.process().End(kUpEndMs);
+  return Fail(address.code(), name + ": " + address.error().detail);
+}
+
+// Where those listened that the master has removed; nowhere when it does not answer.
+std::set<std::string> Start::RemovedAddresses() const {
+  std::set<std::string> addresses;
+  if (fresh_) return addresses;
+  Master master({state_.master});
+  const auto status = master.Ask<wire::StatusReply>(wire::MASTER_STATUS, wire::StatusRequest());
+  if (!status) return addresses;
+  for (const wire::Server& server : status->servers()) {
+    if (server.state() == wire::SERVER_GONE) addresses.insert(server.address());
+  }
+  // Another may have got the port.
+  for (const wire::Server& server : status->servers()) {
+    if (server.state() != wire::SERVER_GONE) addresses.erase(server.address());
+  }
+  return addresses;
+}
+
+void Start::LeaveOut(size_t index) {
+  const std::string name = ChunkserverName(index);
+  state_.chunkservers[index].removed = true;
+  std::error_code error;
+  fs::remove(files_.PidOf(name), error);
+  say_(Line(name, fmt::format("was removed from the cluster and is left out; {} can be deleted",
+                              Printable(files_.DataOf(name).string()))));
 }
 
 // That it is a mount of all that this master has. kBusy: it is of something else.
@@ -305,10 +383,11 @@ void Start::Explain() const {
 UpReport Start::Report() const {
   UpReport report{mountpoint_, state_.master, files_.data(), {}, fresh_};
   for (size_t i = 0; i < state_.chunkservers.size(); ++i) {
+    if (state_.chunkservers[i].removed) continue;
     const Unit unit = ChunkserverUnit(i);
     const auto process = Process::Find(files_.PidOf(unit.name), unit.program, unit.marker);
     report.chunkservers.push_back(
-        {unit.name, state_.chunkservers[i], process ? process->pid() : 0});
+        {unit.name, state_.chunkservers[i].address, process ? process->pid() : 0});
   }
   return report;
 }

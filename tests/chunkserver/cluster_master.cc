@@ -21,6 +21,7 @@ asio::awaitable<Result<rpc::Reply>> ClusterMaster::Handle(std::shared_ptr<rpc::P
     case wire::MASTER_GET_MAP:
       co_return rpc::ReplyWith(map);
     case wire::MASTER_REGISTER_SERVER:
+      if (removes) co_return Fail(Errc::kNotPermitted, "the server was removed");
       co_return Register(peer, call);
     case wire::MASTER_HEARTBEAT: {
       if (auto request = rpc::Parse<wire::HeartbeatRequest>(call.body)) {

@@ -35,6 +35,7 @@ class ClusterMaster final : public rpc::Service {
   std::set<std::pair<uint32_t, uint64_t>> removed;  // server, garbage entry
   std::map<uint32_t, wire::ServerUsage> usage;      // by server: of the last heartbeat
   int64_t lease_ms = 3000;
+  bool removes = false;  // refuses all who register, as ones that were removed
 
  private:
   Result<rpc::Reply> Register(const std::shared_ptr<rpc::Peer>& peer, const rpc::Call& call);

@@ -146,6 +146,20 @@ TEST_F(ServerTest, RefusesDataOfAnotherCluster) {
   EXPECT_EQ(StartServer("a").code(), Errc::kWrongCluster);
 }
 
+TEST_F(ServerTest, EndsAtOnceWhenItWasRemoved) {
+  ASSERT_TRUE(StartServer("a"));
+  EXPECT_FALSE(servers_[0]->removed());
+  StopServer(servers_[0]);
+  servers_.clear();
+  master_.removes = true;
+
+  const auto started = StartServer("a");
+
+  EXPECT_EQ(started.code(), Errc::kNotPermitted);
+  EXPECT_EQ(started.error().detail, "the server was removed");
+  EXPECT_TRUE(servers_[0]->removed());
+}
+
 TEST_F(ServerTest, RefusesADirectoryWithOtherThingsInIt) {
   std::filesystem::create_directories(folder_ / "home" / "photos");
 

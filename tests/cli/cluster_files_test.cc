@@ -15,7 +15,7 @@ ClusterState SomeState() {
   state.replicas = 2;
   state.mountpoint = "/mnt/\"odd\" name";
   state.master = "127.0.0.1:4711";
-  state.chunkservers = {"127.0.0.1:4712", "", "127.0.0.1:4714"};
+  state.chunkservers = {{"127.0.0.1:4712"}, {"127.0.0.1:4713", true}, {""}, {"127.0.0.1:4714"}};
   return state;
 }
 
@@ -24,6 +24,16 @@ TEST(ClusterStateTest, ComesBackAsItWasWritten) {
 
   ASSERT_TRUE(state) << state.error().ToString();
   EXPECT_EQ(*state, SomeState());
+  EXPECT_EQ(state->members(), 3u);
+}
+
+TEST(ClusterStateTest, IsReadAsItWasBeforeServersCouldBeRemoved) {
+  const auto state = ParseClusterState(
+      R"({"version":1,"replicas":2,"mountpoint":"/m","master":"","chunkservers":["h:1",""]})");
+
+  ASSERT_TRUE(state) << state.error().ToString();
+  EXPECT_EQ(state->members(), 2u);
+  EXPECT_EQ(state->chunkservers[0].address, "h:1");
 }
 
 TEST(ClusterStateTest, RefusesWhatItDidNotWrite) {
@@ -51,6 +61,12 @@ TEST(ClusterStateTest, RefusesWhatItDidNotWrite) {
        Errc::kCorrupted},
       {"a chunkserver that is a number",
        R"({"version":1,"replicas":2,"mountpoint":"/m","master":"","chunkservers":[7]})",
+       Errc::kCorrupted},
+      {"a removed chunkserver that never was",
+       R"({"version":1,"replicas":2,"mountpoint":"/m","master":"","chunkservers":[""],"removed":[2]})",
+       Errc::kCorrupted},
+      {"a removed chunkserver of number 0",
+       R"({"version":1,"replicas":2,"mountpoint":"/m","master":"","chunkservers":[""],"removed":[0]})",
        Errc::kCorrupted}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
@@ -63,7 +79,10 @@ TEST(ClusterStateTest, RefusesMoreServersThanItStarts) {
   ClusterState state = SomeState();
   state.chunkservers.resize(kChunkserversMax + 1);
 
+  for (auto& server : state.chunkservers) server.removed = false;
   EXPECT_EQ(ParseClusterState(ToText(state)).code(), Errc::kCorrupted);
+  state.chunkservers[0].removed = true;
+  EXPECT_TRUE(ParseClusterState(ToText(state)));
 }
 
 TEST(ClusterFilesTest, SavesAndLoads) {

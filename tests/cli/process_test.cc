@@ -97,6 +97,7 @@ TEST_F(ProcessTest, SaysWhyAChildIsNotReady) {
 
   ASSERT_FALSE(ready);
   EXPECT_THAT(ready.error().detail, HasSubstr("sh ended with status 3: the port is taken"));
+  EXPECT_EQ(child->exit_status(), 3);
   EXPECT_THAT(ready.error().detail, Not(HasSubstr("earlier")));
 }
 

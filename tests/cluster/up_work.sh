@@ -77,7 +77,61 @@ step_dead_mount() {
   [[ $(<"$first/file") == word ]]
 }
 
-for name in ${STEPS:-json down_of_another up_over_another dead_mount}; do
+# until_good COMMAND...: tries it for a minute.
+until_good() {
+  local i
+  for ((i = 0; i < 600; i++)); do
+    ! "$@" >/dev/null 2>"$work/last" || return 0
+    read -rt 0.1 <> <(:) || true
+  done
+  fail "never went well: $*: $(cat "$work/last")"
+}
+
+take_away() { # SERVER'S ADDRESS
+  ringfs servers drain "$1" --master "$master" >/dev/null
+  until_good ringfs servers remove "$1" --master "$master"
+}
+
+address_of() { field "$data/cluster.json" "up['chunkservers'][$1 - 1]"; }
+
+# A chunkserver that was removed is left out from then on, whether it runs or not.
+step_removed() {
+  refused "has 3 chunkservers" ringfs up "$first" --data "$data" --chunkservers 2
+  take_away "$(address_of 3)"
+  up --chunkservers 2
+  grep -q "chunkserver-3 .*removed.* $data/chunkserver-3 can be deleted" "$work/up.log" || fail "$(cat "$work/up.log")"
+  rm -r "$data/chunkserver-3"
+  ringfs down "$first" --data "$data" >/dev/null
+  up
+  ! grep -q "chunkserver-3" "$work/up.log" || fail "$(cat "$work/up.log")"
+  up --chunkservers 3
+  grep -q "chunkserver-4 .*started" "$work/up.log" || fail "$(cat "$work/up.log")"
+  [[ -d $data/chunkserver-4 && ! -e $data/chunkserver-3 ]]
+  [[ $(<"$first/file") == word ]]
+}
+
+# The same of one that does not run when it is started next; as many as are asked for are there.
+step_removed_and_replaced() {
+  take_away "$(address_of 1)"
+  ringfs down "$first" --data "$data" >/dev/null
+  up --chunkservers 3
+  grep -q "chunkserver-1 .*removed" "$work/up.log" || fail "$(cat "$work/up.log")"
+  grep -q "chunkserver-5 .*started" "$work/up.log" || fail "$(cat "$work/up.log")"
+  ringfs up "$first" --data "$data" --json >"$work/up.json" 2>/dev/null
+  [[ $(field "$work/up.json" '[server["name"][-1] for server in up["chunkservers"]]') == "['2', '4', '5']" ]]
+  [[ $(<"$first/file") == word ]]
+}
+
+# One that asks for fewer than there are, of a cluster that was down, leaves it down.
+step_too_few() {
+  ringfs down "$first" --data "$data" >/dev/null
+  ! ringfs up "$first" --data "$data" --chunkservers 2 >"$work/said" 2>&1 || fail "went well"
+  grep -q "has 3 chunkservers" "$work/said" || fail "$(cat "$work/said")"
+  ringfs down "$first" --data "$data" | grep -q "nothing is running" || fail "something runs"
+  up
+}
+
+for name in ${STEPS:-json down_of_another up_over_another dead_mount removed removed_and_replaced too_few}; do
   step "$name"
 done
 say "$steps steps passed"
