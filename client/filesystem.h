@@ -30,6 +30,8 @@ struct Options {
   size_t max_dirty_bytes = 64 << 20;  // of memory, that wait to be written back
   bool dirsync = false;               // a change of names is on the disk when it returns
   bool sync_on_close = false;         // a close waits until what was written is stored
+  // Called once when the first attempt to open the session has failed and more follow; for people.
+  std::function<void(const std::string& why)> on_waiting = {};
 };
 
 // Who calls.

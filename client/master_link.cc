@@ -62,6 +62,9 @@ MasterLink::MasterLink(asio::any_io_executor executor, const Clock& clock, Optio
       changed_(executor),
       ask_now_(executor) {
   channel_->OnConnect([this] { return Register(); });
+  channel_->OnUnreachable([this](const std::string& address, const std::string& why) {
+    Unreachable(address, why);
+  });
   channel_->OnPush([this](uint32_t method, const std::string& body) { Take(method, body); });
   channel_->OnDisconnect([this] {
     if (!closing_) spdlog::warn("the connection to the master is lost; connecting again");
@@ -120,11 +123,24 @@ asio::awaitable<Result<void>> MasterLink::Register() {
   if (!reply) {
     refusal_ = reply.error();
     spdlog::warn("the master does not register this client: {}", refusal_.ToString());
+    SayThatItWaits();
     changed_.NotifyAll();
     co_return Fail(refusal_);
   }
   Adopt(*reply, sent_ns);
   co_return Result<void>();
+}
+
+void MasterLink::Unreachable(const std::string& address, const std::string& why) {
+  // Of one master its name is said by those who ask.
+  const bool only = options_.masters.size() == 1;
+  refusal_ = Error{Errc::kUnavailable, only ? why : address + ": " + why};
+  SayThatItWaits();
+}
+
+void MasterLink::SayThatItWaits() {
+  if (connects_ > 0 || !options_.on_waiting || IsFinal(refusal_.code)) return;
+  std::exchange(options_.on_waiting, nullptr)(WhyNot());
 }
 
 asio::awaitable<Result<wire::OpenSessionReply>> MasterLink::SendOpenSession() {
@@ -398,7 +414,8 @@ asio::awaitable<Result<wire::ClusterMap>> MasterLink::GetMap(Epoch since, Deadli
 }
 
 std::string MasterLink::WhyNot() const {
-  return refusal_.code == Errc::kOk ? "it cannot be reached" : refusal_.ToString();
+  if (refusal_.code == Errc::kOk) return "it cannot be reached";
+  return refusal_.code == Errc::kUnavailable ? refusal_.detail : refusal_.ToString();
 }
 
 Error MasterLink::Explain(const wire::MetaRequest& request, Error error) const {

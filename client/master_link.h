@@ -115,6 +115,8 @@ class MasterLink {
   asio::awaitable<Result<wire::MetaReply>> CallInSession(wire::MetaRequest request, MetaKind kind,
                                                          Retry retry);
   Result<wire::MetaReply> Parse(wire::MetaRequest request, const rpc::Answer& answer);
+  void Unreachable(const std::string& address, const std::string& why);
+  void SayThatItWaits();
   std::string WhyNot() const;
   Error Explain(const wire::MetaRequest& request, Error error) const;
   void Reconnect();
@@ -139,7 +141,7 @@ class MasterLink {
   int64_t clock_offset_ns_ = 0;  // of the master's clock
   uint64_t run_ = 0;             // of the master
   uint64_t connects_ = 0;
-  Error refusal_{Errc::kOk, {}};  // of the newest attempt to register
+  Error refusal_{Errc::kOk, {}};  // of the newest attempt to connect and to register
   bool closing_ = false;
 };
 

@@ -1,5 +1,7 @@
 // ringfs-mount: mounts a ringfs filesystem.
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <sys/mount.h>
@@ -149,6 +151,7 @@ class Program {
     options.max_dirty_bytes = options_.max_dirty_bytes;
     options.dirsync = options_.dirsync;
     options.sync_on_close = options_.sync_on_close;
+    options.on_waiting = [this](const std::string& why) { SayThatItWaits(why); };
     auto filesystem =
         co_await client::Filesystem::Connect(context_.get_executor(), std::move(options));
     if (!filesystem) {
@@ -216,6 +219,13 @@ class Program {
     for (int fd = 0; fd <= 2 && null >= 0; ++fd) dup2(null, fd);
     if (null > 2) close(null);
     if (chdir("/") != 0) spdlog::debug("cannot change to /");
+  }
+
+  void SayThatItWaits(const std::string& why) const {
+    const std::string line =
+        fmt::format("{}: waits up to {} s for the master at {}: {}\n", kProgram,
+                    (options_.timeout_ms + 999) / 1000, fmt::join(options_.masters, ","), why);
+    std::fputs(line.c_str(), stderr);
   }
 
   void Report(const Error& error) {

@@ -60,6 +60,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // As Call(), for use inside the OnConnect handler only.
   virtual asio::awaitable<Result<Answer>> CallNow(uint32_t method, std::string body,
                                                   int64_t timeout_ms) = 0;
+  // Called after each attempt to connect that failed, with the address and the reason ("Connection
+  // refused"). Set before the first call.
+  virtual void OnUnreachable(
+      std::function<void(const std::string& address, const std::string& why)> handler) = 0;
   // Called when a connection that stood is lost, before its calls fail; not after Close().
   virtual void OnDisconnect(std::function<void()> handler) = 0;
 

@@ -102,6 +102,10 @@ void TcpChannel::OnPush(std::function<void(uint32_t, std::string)> handler) {
 void TcpChannel::OnConnect(std::function<asio::awaitable<Result<void>>()> handler) {
   on_connect_ = std::move(handler);
 }
+void TcpChannel::OnUnreachable(
+    std::function<void(const std::string&, const std::string&)> handler) {
+  on_unreachable_ = std::move(handler);
+}
 void TcpChannel::OnDisconnect(std::function<void()> handler) {
   on_disconnect_ = std::move(handler);
 }
@@ -330,6 +334,7 @@ asio::awaitable<bool> TcpChannel::Establish(asio::steady_timer& wake) {
   if (closed_) co_return false;
   if (!socket) {
     PauseAfterFailure({Errc::kUnavailable, address + ": " + socket.error().detail});
+    if (on_unreachable_) on_unreachable_(address, socket.error().detail);
     co_return false;
   }
   const ConnectionOptions options{options_.keepalive_ms, options_.dead_after_ms};
@@ -421,6 +426,7 @@ void TcpChannel::Abandon() {
 void TcpChannel::DropHandlers() {
   on_push_ = nullptr;
   on_connect_ = nullptr;
+  on_unreachable_ = nullptr;
   on_disconnect_ = nullptr;
 }
 

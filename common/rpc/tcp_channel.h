@@ -31,6 +31,8 @@ class TcpChannel final : public Channel, public FrameSink {
                                           int64_t timeout_ms) override;
   void OnPush(std::function<void(uint32_t, std::string)> handler) override;
   void OnConnect(std::function<asio::awaitable<Result<void>>()> handler) override;
+  void OnUnreachable(
+      std::function<void(const std::string&, const std::string&)> handler) override;
   void OnDisconnect(std::function<void()> handler) override;
   bool connected() const override { return ready_; }
   void KeepConnected() override;
@@ -85,6 +87,7 @@ class TcpChannel final : public Channel, public FrameSink {
   const ChannelOptions options_;
   std::function<void(uint32_t, std::string)> on_push_;
   std::function<asio::awaitable<Result<void>>()> on_connect_;
+  std::function<void(const std::string&, const std::string&)> on_unreachable_;
   std::function<void()> on_disconnect_;
 
   CallTable calls_;

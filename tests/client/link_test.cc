@@ -79,6 +79,26 @@ TEST(MasterLinkTest, ConnectingWithoutAMasterFailsInTime) {
 
   EXPECT_EQ(world.error.code, Errc::kTimedOut);
   EXPECT_NE(world.error.detail.find(world.options.masters[0]), std::string::npos);
+  EXPECT_NE(world.error.detail.find("onnection refused"), std::string::npos) << world.error.detail;
+}
+
+TEST(MasterLinkTest, SaysOnceAndAtOnceThatItWaits) {
+  World world(1000);
+  world.master_server.Stop();
+  std::vector<std::string> said;
+  world.options.on_waiting = [&](const std::string& why) { said.push_back(why); };
+
+  auto connect = [](World* with) -> asio::awaitable<bool> {
+    auto connected = co_await Filesystem::Connect(with->io.get_executor(), with->options);
+    co_return static_cast<bool>(connected);
+  };
+  auto connecting = world.Begin(connect(&world));
+  world.RunUntil([&] { return !said.empty(); });
+
+  EXPECT_FALSE(connecting->has_value());
+  EXPECT_FALSE(world.Finish(connecting));
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_NE(said[0].find("onnection refused"), std::string::npos) << said[0];
 }
 
 TEST(MasterLinkTest, KeepsTheSessionAlive) {

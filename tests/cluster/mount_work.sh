@@ -114,6 +114,18 @@ step_clients_end() {
   fail "clients are left: $(ps -o pid,args -p "$(paste -sd, "$work/left")")"
 }
 
+# A master that is not there: said at once, and again at the end.
+step_no_master() {
+  local nobody=127.0.0.1:1
+  ! ringfs-mount "$nobody" "$second" -f -o timeout=2,log_level=error 2>"$work/err" || fail "mounted of nobody"
+  [[ $(head -n 1 "$work/err") == "ringfs-mount: waits up to 2 s for the master at $nobody: Connection refused" ]] ||
+    fail "$(cat "$work/err")"
+  [[ $(tail -n 1 "$work/err") == "ringfs-mount: "*"$nobody: Connection refused" ]] || fail "$(cat "$work/err")"
+  # The same when it is to go to the background.
+  ! ringfs-mount "$nobody" "$second" -o timeout=1 2>"$work/err" || fail "mounted of nobody"
+  [[ $(grep -c 'Connection refused' "$work/err") == 2 && $(wc -l <"$work/err") == 2 ]] || fail "$(cat "$work/err")"
+}
+
 # `--help` lists what the parser takes.
 step_help() {
   local word
@@ -132,7 +144,7 @@ ln -sf "$bin/ringfs-mount" /usr/sbin/mount.fuse.ringfs
 up
 mkdir -p "$first/home/ann"
 echo dear >"$first/home/ann/letter"
-for name in mount fstab read_only access_times set_ids_and_devices other_users unmount_flushes clients_end help; do
+for name in mount fstab read_only access_times set_ids_and_devices other_users unmount_flushes clients_end no_master help; do
   step "$name"
 done
 say "$steps steps passed"
