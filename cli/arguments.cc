@@ -1,7 +1,10 @@
 #include "cli/arguments.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <bit>
+#include <charconv>
 #include <cstdlib>
 #include <sstream>
 
@@ -31,6 +34,22 @@ CLI::Validator IsBlockSize() {
         const bool good =
             std::has_single_bit(size) && size >= kMinBlockSize && size <= kMaxBlockSize;
         return good ? std::string() : value + " bytes is not a power of two from 64K to 64M";
+      },
+      "");
+}
+
+// 1 to `max`. As CLI::Range, but words are not called a number out of range.
+CLI::Validator IsCount(uint32_t max) {
+  return CLI::Validator(
+      [max](std::string& value) {
+        if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos) {
+          return "'" + Printable(value) + "' is not a number";
+        }
+        uint32_t number = 0;
+        const char* end = value.data() + value.size();
+        const bool fits = std::from_chars(value.data(), end, number).ec == std::errc();
+        if (fits && number >= 1 && number <= max) return std::string();
+        return fmt::format("{} is not in 1 to {}", value, max);
       },
       "");
 }
@@ -95,9 +114,9 @@ void CommandLine::AddLocal() {
   CLI::App* up = Add(&app_, "up", "Start a cluster on this machine and mount it", Action::kUp);
   up->add_option("MOUNTPOINT", arguments_.mountpoint, "where; made if it is not there")->required();
   up->add_option("--chunkservers", chunkservers_, "how many (3); more than before adds some")
-      ->check(CLI::Range(1u, kChunkserversMax));
+      ->check(IsCount(kChunkserversMax));
   up->add_option("--replicas", replicas_, "copies of all data (2); only of a new cluster")
-      ->check(CLI::Range(1u, kMaxReplicas));
+      ->check(IsCount(kMaxReplicas));
   up->add_option("--data", arguments_.data,
                  "folder for everything (/var/lib/ringfs/ and the mountpoint with - for /)");
 
@@ -120,7 +139,7 @@ void CommandLine::AddShows() {
   policy->add_option("DIR", arguments_.file, "on a mount, or from the root of the filesystem")
       ->required();
   policy->add_option("--replicas", arguments_.policy_replicas, "copies of what is made in it from now on")
-      ->check(CLI::Range(1u, kMaxReplicas));
+      ->check(IsCount(kMaxReplicas));
   policy
       ->add_option("--block-size", arguments_.policy_block_size,
                    "of the same: a power of two from 64K to 64M")
@@ -151,10 +170,16 @@ void CommandLine::AddServers() {
   };
   add_order("drain", "Empty a server", wire::SERVER_ORDER_DRAIN);
   add_order("undrain", "Let a drained server take part again", wire::SERVER_ORDER_UNDRAIN);
-  add_order("remove", "Forget a server for good", wire::SERVER_ORDER_REMOVE);
+  CLI::App* remove = add_order("remove", "Forget a server for good, after drain",
+                               wire::SERVER_ORDER_REMOVE);
+  remove->footer(
+      "Drain it first, with `ringfs servers drain SERVER`. It is safe when `ringfs ring` shows that\n"
+      "the server holds nothing any more: before, a copy of its data is missing until it is made\n"
+      "anew; what has no other copy makes the master refuse. It cannot come back with its data: a\n"
+      "chunkserver that is started on that ends at once.");
   CLI::App* weight =
       add_order("weight", "Set a server's share (100 is ordinary)", wire::SERVER_ORDER_WEIGHT);
-  weight->add_option("WEIGHT", arguments_.weight)->required()->check(CLI::Range(1u, 1u << 20));
+  weight->add_option("WEIGHT", arguments_.weight)->required()->check(IsCount(1u << 20));
 }
 
 void CommandLine::AddLocks() {

@@ -93,6 +93,24 @@ TEST(ArgumentsTest, NameTheCommandThatIsNotKnown) {
   EXPECT_THAT(arguments.error().detail, HasSubstr("unknown command 'upp'"));
 }
 
+TEST(ArgumentsTest, TellNoNumberFromAWrongOne) {
+  const auto word = ParseArguments({"up", "/mnt", "--chunkservers", "x"});
+  const auto many = ParseArguments({"up", "/mnt", "--chunkservers", "99999999999"});
+  const auto none = ParseArguments({"up", "/mnt", "--replicas", "0"});
+
+  ASSERT_FALSE(word || many || none);
+  EXPECT_THAT(word.error().detail, HasSubstr("--chunkservers: 'x' is not a number"));
+  EXPECT_THAT(many.error().detail, HasSubstr("99999999999 is not in 1 to 64"));
+  EXPECT_THAT(none.error().detail, HasSubstr("--replicas: 0 is not in 1 to "));
+}
+
+TEST(ArgumentsTest, SayWhatComesBeforeARemoval) {
+  const auto help = ParseArguments({"servers", "remove", "--help"});
+
+  ASSERT_TRUE(help);
+  EXPECT_THAT(help->help, HasSubstr("Drain it first"));
+}
+
 TEST(ArgumentsTest, KeepWhatWasNotGivenApartFromDefaults) {
   const auto plain = ParseArguments({"up", "/mnt/a"});
   const auto full =

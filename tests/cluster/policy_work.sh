@@ -56,7 +56,7 @@ step_inherited() {
 step_refused() {
   refused "there are 4" ringfs policy "$first/three" --replicas 5
   refused "power of two" ringfs policy "$first/three" --block-size 100000
-  refused "not in range" ringfs policy "$first/three" --replicas 17
+  refused "not in 1 to 16" ringfs policy "$first/three" --replicas 17
   refused "only a directory" ringfs policy "$first/file" --replicas 2
   expect "as it was" "$(ringfs policy "$first/three" --json | field '["replicas"]')" 3
 }
