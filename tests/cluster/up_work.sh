@@ -131,7 +131,20 @@ step_too_few() {
   up
 }
 
-for name in ${STEPS:-json down_of_another up_over_another dead_mount removed removed_and_replaced too_few}; do
+# The scripts look at their words before they build.
+step_scripts() {
+  local scripts
+  scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../scripts" && pwd)
+  "$scripts/up" --help | grep -q -- '--chunkservers N .*(3)' || fail "no defaults"
+  "$scripts/down" --help | grep -q -- '--data DIR' || fail "no --data"
+  refused "scripts/up: unknown option '--datta'" "$scripts/up" --datta "$work/x"
+  refused "scripts/down: unknown option '--wrong'" "$scripts/down" --wrong
+  refused "'x' is not a number" "$scripts/up" "$work/x" --chunkservers x
+  refused "$work/plain is not a directory" "$scripts/up" "$work/x" --data "$work/plain"
+  refused "'x' is not a number" ringfs up "$work/x" --chunkservers x
+}
+
+for name in ${STEPS:-json down_of_another up_over_another dead_mount removed removed_and_replaced too_few scripts}; do
   step "$name"
 done
 say "$steps steps passed"
