@@ -83,9 +83,10 @@ int main(int argc, char** argv) {
   CLI::App app("Stores blocks of a ringfs cluster.", kName);
   std::string metrics_address;
   AddFlags(app, options, metrics_address);
-  app.footer(fmt::format("Ends with status {} when the master says that `ringfs servers remove` has "
-                         "removed it.",
-                         ringfs::kRemovedStatus));
+  app.footer(
+      fmt::format("Ends with status {} when the master says that `ringfs servers remove` has "
+                  "removed it.",
+                  ringfs::kRemovedStatus));
   if (const auto end = ringfs::ParseFlags(app, argc, argv)) return *end;
 
   ringfs::Metrics metrics;

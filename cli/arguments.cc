@@ -173,10 +173,10 @@ void CommandLine::AddServers() {
   CLI::App* remove = add_order("remove", "Forget a server for good, after drain",
                                wire::SERVER_ORDER_REMOVE);
   remove->footer(
-      "Drain it first, with `ringfs servers drain SERVER`. It is safe when `ringfs ring` shows that\n"
-      "the server holds nothing any more: before, a copy of its data is missing until it is made\n"
-      "anew; what has no other copy makes the master refuse. It cannot come back with its data: a\n"
-      "chunkserver that is started on that ends at once.");
+      "Drain it first, with `ringfs servers drain SERVER`. It is safe when `ringfs ring` shows it as\n"
+      "MEMBER of 0 buckets: before, a copy of its data is missing until it is made anew, and the\n"
+      "master refuses when there is no other. It cannot come back with its data: a chunkserver that\n"
+      "is started on that ends at once.");
   CLI::App* weight =
       add_order("weight", "Set a server's share (100 is ordinary)", wire::SERVER_ORDER_WEIGHT);
   weight->add_option("WEIGHT", arguments_.weight)->required()->check(IsCount(1u << 20));

@@ -62,9 +62,8 @@ MasterLink::MasterLink(asio::any_io_executor executor, const Clock& clock, Optio
       changed_(executor),
       ask_now_(executor) {
   channel_->OnConnect([this] { return Register(); });
-  channel_->OnUnreachable([this](const std::string& address, const std::string& why) {
-    Unreachable(address, why);
-  });
+  channel_->OnUnreachable(
+      [this](const std::string& address, const std::string& why) { Unreachable(address, why); });
   channel_->OnPush([this](uint32_t method, const std::string& body) { Take(method, body); });
   channel_->OnDisconnect([this] {
     if (!closing_) spdlog::warn("the connection to the master is lost; connecting again");

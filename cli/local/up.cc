@@ -79,7 +79,7 @@ class Start {
   const std::string mountpoint_;
   const Say& say_;
   ClusterState state_;
-  bool fresh_ = false;  // there was no such cluster before
+  bool fresh_ = false;     // there was no such cluster before
   uint32_t wanted_ = 0;    // chunkservers, at least
   bool too_many_ = false;  // there are more chunkservers than are asked for
   struct Started {
@@ -137,9 +137,9 @@ Result<void> Start::LoadState() {
 Result<void> Start::Grow() {
   while (state_.members() < wanted_) {
     if (state_.chunkservers.size() == kChunkserversEver) {
-      return Fail(Errc::kInvalid, fmt::format("the cluster in {} has had {}: no more can be added",
-                                              files_.data().string(),
-                                              Count(kChunkserversEver, "chunkserver")));
+      return Fail(Errc::kInvalid,
+                  fmt::format("the cluster in {} has had {}: no more can be added",
+                              files_.data().string(), Count(kChunkserversEver, "chunkserver")));
     }
     state_.chunkservers.emplace_back();
   }
@@ -167,12 +167,12 @@ Result<Child> Start::StartUnit(const Unit& unit) {
 
 Unit Start::MasterUnit() const {
   const std::string folder = files_.DataOf(kMasterName);
-  return {kMasterName,
-          "ringfs-master",
-          folder,
-          {"--data", folder, "--listen", state_.master.empty() ? kAnyPort : state_.master,
-           "--replicas", std::to_string(state_.replicas), "--initial-servers",
-           std::to_string(state_.members())}};
+  return {
+      kMasterName,
+      "ringfs-master",
+      folder,
+      {"--data", folder, "--listen", state_.master.empty() ? kAnyPort : state_.master, "--replicas",
+       std::to_string(state_.replicas), "--initial-servers", std::to_string(state_.members())}};
 }
 
 Unit Start::ChunkserverUnit(size_t index) const {

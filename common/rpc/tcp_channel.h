@@ -31,8 +31,7 @@ class TcpChannel final : public Channel, public FrameSink {
                                           int64_t timeout_ms) override;
   void OnPush(std::function<void(uint32_t, std::string)> handler) override;
   void OnConnect(std::function<asio::awaitable<Result<void>>()> handler) override;
-  void OnUnreachable(
-      std::function<void(const std::string&, const std::string&)> handler) override;
+  void OnUnreachable(std::function<void(const std::string&, const std::string&)> handler) override;
   void OnDisconnect(std::function<void()> handler) override;
   bool connected() const override { return ready_; }
   void KeepConnected() override;

@@ -143,12 +143,23 @@ TEST(ArgumentsTest, CarryOrders) {
 
 TEST(ArgumentsTest, OfferJsonWithEveryCommand) {
   const std::vector<std::string> cases[] = {
-      {"up", "/mnt/a"},     {"down", "/mnt/a"},           {"status"},
-      {"servers"},          {"servers", "drain", "3"},    {"servers", "weight", "3", "50"},
-      {"ring"},             {"where", "file"},            {"locks"},
-      {"sessions"},         {"locks", "break", "12"},     {"sync"},
-      {"scrub"},            {"fsck"},                     {"explain", "/mnt/a"},
-      {"backup", "file"},   {"stats"},
+      {"up", "/mnt/a"},
+      {"down", "/mnt/a"},
+      {"status"},
+      {"servers"},
+      {"servers", "drain", "3"},
+      {"servers", "weight", "3", "50"},
+      {"ring"},
+      {"where", "file"},
+      {"locks"},
+      {"sessions"},
+      {"locks", "break", "12"},
+      {"sync"},
+      {"scrub"},
+      {"fsck"},
+      {"explain", "/mnt/a"},
+      {"backup", "file"},
+      {"stats"},
   };
   for (std::vector<std::string> words : cases) {
     SCOPED_TRACE(::testing::PrintToString(words));

@@ -87,9 +87,15 @@ until_good() {
   fail "never went well: $*: $(cat "$work/last")"
 }
 
+is_empty() { # SERVER'S ADDRESS
+  ringfs ring --master "$master" --json >"$work/ring.json" &&
+    [[ $(field "$work/ring.json" "sum(s['members'] for s in up['pools'][0]['servers'] if s['address'] == '$1')") == 0 ]]
+}
+
 take_away() { # SERVER'S ADDRESS
   ringfs servers drain "$1" --master "$master" >/dev/null
-  until_good ringfs servers remove "$1" --master "$master"
+  until_good is_empty "$1"
+  ringfs servers remove "$1" --master "$master" >/dev/null
 }
 
 address_of() { field "$data/cluster.json" "up['chunkservers'][$1 - 1]"; }
