@@ -37,6 +37,8 @@ namespace {
 constexpr const char* kProgram = "ringfs-mount";
 // After an order to end, how long files that are still open may keep the mount alive.
 constexpr int64_t kBusyMountMs = 5000;
+// A longer wait for the master is announced.
+constexpr int64_t kPatienceMs = 5000;
 constexpr const char* kReadAheadKb = "4096";
 
 // A mountpoint whose client was killed answers ENOTCONN to everything: it is taken away.
@@ -151,7 +153,10 @@ class Program {
     options.max_dirty_bytes = options_.max_dirty_bytes;
     options.dirsync = options_.dirsync;
     options.sync_on_close = options_.sync_on_close;
-    options.on_waiting = [this](const std::string& why) { SayThatItWaits(why); };
+    // Who waits for a shorter time has the reason soon enough, in one line.
+    if (options_.timeout_ms > kPatienceMs) {
+      options.on_waiting = [this](const std::string& why) { SayThatItWaits(why); };
+    }
     auto filesystem =
         co_await client::Filesystem::Connect(context_.get_executor(), std::move(options));
     if (!filesystem) {

@@ -56,7 +56,7 @@ step_other_cluster() {
 }
 
 step_nobody() {
-  # ringfs-mount has two lines: it says before that it waits (mount_work.sh, no_master).
+  refuses "Connection refused" ringfs-mount 127.0.0.1:1 "$second" -o timeout=1
   refuses "does not answer" ringfs status --master 127.0.0.1:1
 }
 
