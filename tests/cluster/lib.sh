@@ -66,6 +66,7 @@ mount_at() {
   shift
   # The mountpoint of a client that was killed cannot even be looked at.
   mkdir -p "$folder" 2>/dev/null || grep -q " $folder " /proc/mounts || fail "cannot make $folder"
+  rm -f "$folder.out" # of a mount before: it says that it is ready
   setsid ringfs-mount "$master" "$folder" -f "$@" >"$folder.out" 2>>"$folder.log" </dev/null &
   echo $! >"$folder.pid"
   local i
